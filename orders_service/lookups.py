@@ -1,0 +1,284 @@
+"""The only outbound HTTP: which users and products exist, asked for many orders at once.
+
+All that wait at the same moment share one round of look-ups. A round starts when the one before has
+ended, so its size follows the load without a timer. Nothing is cached: an answer is never older than
+its question.
+"""
+
+import logging
+import random
+import socket
+import time
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import gevent
+import requests
+from gevent.event import AsyncResult, Event
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError
+from requests.adapters import HTTPAdapter
+from typing_extensions import TypedDict
+
+from service_common.fields import Id
+from service_common.logs import request_id as current_request_id
+from service_common.problems import Problem
+from service_common.settings import Settings
+
+MOST_IDS = 500  # of one request: the contract of `?ids=`
+LONGEST_IDS = 7000  # characters of one request's ids: a request line may have about 8190
+LARGEST_ANSWER = 4 << 20  # bytes; 500 items of the longest names stay below it
+RESOLVE_EVERY_S = 1.0  # how often the address behind a name is looked at
+FIRST_PAUSE_S = 0.02  # before the first retry; doubles each time, with jitter
+
+Found = dict[int, dict[str, Any]]
+log = logging.getLogger("lookups")
+
+
+class User(TypedDict):
+    """What must be true of a user that was answered."""
+
+    __pydantic_config__ = ConfigDict(strict=True, extra="allow")  # type: ignore[misc]
+    id: Id
+
+
+class Product(User):
+    """What must be true of a product that was answered: an order keeps its name and price."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    price: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,7}\.[0-9]{2}$")]
+
+
+class UserPage(TypedDict):
+    """An answer of users to `?ids=`."""
+
+    items: list[User]
+
+
+class ProductPage(TypedDict):
+    """An answer of products to `?ids=`."""
+
+    items: list[Product]
+
+
+class Unavailable(Exception):
+    """A service could not be asked."""
+
+
+class Breaker:
+    """Closed until `failures` in a row; then open for about `cooldown` seconds; then one attempt decides."""
+
+    def __init__(self, failures: int, cooldown: float) -> None:
+        self._limit = failures
+        self._cooldown = cooldown
+        self._failures = 0
+        self._open_until = 0.0
+
+    def is_open(self) -> bool:
+        return time.monotonic() < self._open_until
+
+    def succeeded(self) -> None:
+        self._failures = 0
+
+    def failed(self) -> None:
+        self._failures += 1
+        if self._failures >= self._limit:
+            self._open_until = time.monotonic() + self._cooldown * random.uniform(0.75, 1.25)
+
+
+class Remote:
+    """One of the services that are asked, over pooled connections."""
+
+    def __init__(self, name: str, url: str, page: Any, settings: Settings, attempts: Counter) -> None:
+        self.name = name
+        self._url = f"{url.rstrip('/')}/{name}"
+        self._page = TypeAdapter(page)
+        self._timeout = settings.lookup_timeout
+        self._attempt_timeout = settings.lookup_attempt_timeout
+        self._breaker = Breaker(settings.breaker_failures, settings.breaker_cooldown)
+        self._attempts = {outcome: attempts.labels(name, outcome) for outcome in ("ok", "failed")}
+        self._headers = {"Accept": "application/json"}
+        if tokens := settings.tokens():
+            self._headers["Authorization"] = f"Bearer {tokens[0]}"
+        self._addresses: list[Any] = []
+        self._resolved_at = 0.0
+        self._session = self._new_session()
+
+    def get(self, ids: Collection[int], request_id: str) -> Found:
+        """Those of `ids` that exist, by id.
+
+        Raises:
+            Unavailable: no usable answer within the deadline, or the circuit is open.
+        """
+        found: Found = {}
+        try:
+            with gevent.Timeout(self._timeout, TimeoutError(f"no answer within {self._timeout:g} s")):
+                self._follow_address()
+                for chunk in chunks(sorted(ids)):
+                    found |= self._ask(chunk, request_id)
+        except TimeoutError as error:
+            self._failed(error)
+            raise Unavailable(f"{self.name}: {error}") from error
+        return found
+
+    def _ask(self, ids: list[int], request_id: str) -> Found:
+        """Ask until there is an answer or the circuit opens; the caller has the deadline."""
+        pause = FIRST_PAUSE_S
+        while not self._breaker.is_open():
+            try:
+                items = self._attempt(ids, request_id)
+            except (requests.RequestException, ValueError) as error:
+                self._failed(error)
+                gevent.sleep(random.uniform(0, pause))
+                pause *= 2
+            else:
+                self._breaker.succeeded()
+                self._attempts["ok"].inc()
+                asked = set(ids)
+                return {item["id"]: item for item in items if item["id"] in asked}
+        raise Unavailable(f"{self.name} has failed repeatedly and is left alone for a moment")
+
+    def _attempt(self, ids: list[int], request_id: str) -> list[dict[str, Any]]:
+        answer = self._session.get(
+            f"{self._url}?ids={','.join(map(str, ids))}",
+            headers={"X-Request-ID": request_id},
+            timeout=self._attempt_timeout,
+            allow_redirects=False,
+            stream=True,
+        )
+        with answer:
+            if answer.status_code != 200:
+                raise ValueError(f"status {answer.status_code}")
+            body = bytearray()
+            for piece in answer.iter_content(1 << 16):
+                body += piece
+                if len(body) > LARGEST_ANSWER:
+                    raise ValueError(f"an answer of more than {LARGEST_ANSWER} bytes")
+        try:
+            page: dict[str, list[dict[str, Any]]] = self._page.validate_json(bytes(body))
+        except ValidationError as error:
+            raise ValueError(f"not an answer to look-ups: {error.errors()[0]['msg']}") from None
+        return page["items"]
+
+    def _failed(self, error: Exception) -> None:
+        """Count a failed attempt. Its connections are dropped: the others may lead to the same dead end."""
+        self._breaker.failed()
+        self._attempts["failed"].inc()
+        log.warning("look-up of %s failed: %s", self.name, str(error)[:300])
+        self._drop_connections()
+
+    def _follow_address(self) -> None:
+        """Drop the pooled connections when the name has got another address, as a recreated container does."""
+        if time.monotonic() - self._resolved_at < RESOLVE_EVERY_S:
+            return
+        host = urlsplit(self._url)
+        with suppress(OSError):  # then the attempt itself will fail and say why
+            addresses = sorted(socket.getaddrinfo(host.hostname, host.port, type=socket.SOCK_STREAM))
+            if self._addresses and addresses != self._addresses:
+                log.info("%s has another address now", self.name)
+                self._drop_connections()
+            self._addresses = addresses
+        self._resolved_at = time.monotonic()
+
+    def _drop_connections(self) -> None:
+        self._session.close()
+        self._session = self._new_session()
+
+    def _new_session(self) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = False  # no proxy, no .netrc: these are our own services
+        session.headers.update(self._headers)
+        session.mount("http://", HTTPAdapter(pool_maxsize=4))
+        return session
+
+
+class Round:
+    """Look-ups that are made together."""
+
+    def __init__(self) -> None:
+        self.users: set[int] = set()
+        self.products: set[int] = set()
+        self.request_ids: list[str] = []
+        self.done = AsyncResult()
+
+
+class Lookups:
+    """Look-ups of users and products, coalesced."""
+
+    def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
+        attempts = Counter("lookup_attempts", "Requests to other services.", ("service", "outcome"), registry=registry)
+        self._orders = Histogram(
+            "lookup_round_requests", "Requests that shared a round of look-ups.",
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512), registry=registry,
+        )  # fmt: skip
+        self._users = Remote("users", settings.users_url, UserPage, settings, attempts)
+        self._products = Remote("products", settings.products_url, ProductPage, settings, attempts)
+        self._patience = 2 * settings.lookup_timeout + 1  # the round before, and one's own
+        self._next = Round()
+        self._wakeup = Event()
+        gevent.spawn(self._run)
+
+    def fetch(self, users: Collection[int], products: Collection[int]) -> tuple[Found, Found]:
+        """Those of the given users and products that exist now, each by id.
+
+        Raises:
+            Problem: `dependency-unavailable`: one that was asked for could not be asked.
+        """
+        if not users and not products:
+            return {}, {}
+        mine = self._next
+        mine.users.update(users)
+        mine.products.update(products)
+        mine.request_ids.append(current_request_id.get())
+        self._wakeup.set()
+        try:
+            outcomes: tuple[Found, Found] = mine.done.get(timeout=self._patience)
+        except gevent.Timeout:
+            raise Problem("dependency-unavailable", "The look-ups take too long. Nothing was written.") from None
+        for asked, outcome in zip((users, products), outcomes, strict=True):
+            if asked and isinstance(outcome, Unavailable):
+                raise Problem("dependency-unavailable", f"{outcome}. Nothing was written.")
+        return outcomes
+
+    def _run(self) -> None:
+        while True:
+            self._wakeup.wait()
+            self._wakeup.clear()
+            now, self._next = self._next, Round()
+            self._orders.observe(len(now.request_ids))
+            request_id = now.request_ids[0]
+            if len(now.request_ids) > 1:
+                log.debug("look-up shared", extra={"request_id": request_id, "shared": now.request_ids})
+            users = gevent.spawn(attempt, self._users, now.users, request_id)
+            products = attempt(self._products, now.products, request_id)
+            now.done.set((users.get(), products))
+
+
+def attempt(remote: Remote, ids: Collection[int], request_id: str) -> Found | Unavailable:
+    """What `remote` answers for `ids`, or why it could not be asked."""
+    if not ids:
+        return {}
+    try:
+        return remote.get(ids, request_id)
+    except Unavailable as unavailable:
+        return unavailable
+    except Exception as error:  # a defect here must not end the rounds
+        log.exception("look-up of %s broke", remote.name)
+        return Unavailable(f"{remote.name} could not be asked ({type(error).__name__})")
+
+
+def chunks(ids: list[int]) -> Iterator[list[int]]:
+    """`ids` in pieces that fit into one request, by count and by length."""
+    piece: list[int] = []
+    length = 0
+    for id in ids:
+        width = len(str(id)) + 1
+        if piece and (len(piece) == MOST_IDS or length + width > LONGEST_IDS):
+            yield piece
+            piece, length = [], 0
+        piece.append(id)
+        length += width
+    if piece:
+        yield piece

@@ -1,0 +1,86 @@
+"""The application factory that the three services share."""
+
+import logging
+import sys
+from importlib import resources
+
+import gevent
+from flask import Flask, Response
+from prometheus_client import CollectorRegistry
+
+from . import access, health, observe, openapi, problems, routes
+from .collection import Collection, Resource, dumps
+from .idempotency import InFlight, purge
+from .logs import JsonFormatter
+from .problems import Problem
+from .settings import Settings
+from .store import Store
+from .writer import Writer
+
+PURGE_EVERY_S = 60
+SWITCH_INTERVAL_S = 0.0005  # how soon the thread that has committed may tell so; Python's own is 10 times that
+
+
+class Service(Flask):
+    """A Flask application with its store and writer; `close` it when it has served."""
+
+    store: Store
+    writer: Writer
+    settings: Settings
+    draining = False  # the server has been told to stop
+
+    def close(self) -> None:
+        """Write what is queued, checkpoint, close the database."""
+        self.writer.close(self.settings.drain_timeout)
+
+
+def build(resource: Resource, package: str, settings: Settings, registry: CollectorRegistry | None = None) -> Service:
+    """A service for `resource`, whose `schema.sql` lies in `package`.
+
+    Raises:
+        SystemExit: a setting or the database cannot be used; the message says what to do.
+    """
+    registry = registry or CollectorRegistry()
+    JsonFormatter.service = resource.name
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    tokens = settings.tokens()
+
+    app = Service(resource.name, static_folder=None)
+    app.settings = settings
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.url_map.merge_slashes = False  # one resource, one path: no redirects
+    app.store = Store(
+        settings.data_dir / f"{resource.name}.db",
+        resources.files(package).joinpath("schema.sql").read_text(encoding="utf-8"),
+    )
+    app.writer = Writer(
+        app.store,
+        queue_limit=settings.write_queue_limit,
+        batch_rows=settings.write_batch_rows,
+        timeout=settings.write_timeout,
+        registry=registry,
+    )
+    observe.observe(app, registry, settings.access_log)
+    access.protect(app, tokens)
+    problems.register(app)
+    health.register(app, lambda: not app.draining and app.writer.ready(), app.writer, registry)
+    routes.register(app, Collection(resource, app.store), app.store, app.writer, InFlight(settings.write_timeout))
+    described = dumps(openapi.document(resource))
+
+    @app.get("/openapi.json")
+    def openapi_json() -> Response:
+        return Response(described, mimetype="application/json")
+
+    gevent.spawn(keep_house, app.writer)
+    return app
+
+
+def keep_house(writer: Writer) -> None:
+    """Delete expired idempotency keys, some every minute, for as long as the writer takes writes."""
+    while True:
+        gevent.sleep(PURGE_EVERY_S)
+        try:
+            while writer.write(purge):
+                pass
+        except Problem as problem:
+            logging.getLogger("housekeeping").warning("expired keys were not deleted: %s", problem)

@@ -1,0 +1,26 @@
+"""How gunicorn serves a service: `gunicorn -c python:service_common.gunicorn_conf 'users_service.app:create_app()'`."""
+
+import os
+from typing import Any
+
+from service_common.logs import CONFIG
+
+bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
+workers = 1  # a database has one writer
+worker_class = "service_common.worker.Worker"
+worker_connections = 1200  # above the write queue's limit, so that overload is answered, not left waiting
+backlog = 2048
+keepalive = 30  # seconds that a connection may wait for a request, and a request for the end of its headers
+timeout = 60  # seconds without a sign of life until the worker is replaced
+graceful_timeout = 12  # seconds that requests in flight have; then the writer drains
+limit_request_line = 8190
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 - works on a read-only root
+control_socket_disable = True
+
+logconfig_dict = CONFIG
+
+
+def worker_exit(_arbiter: Any, worker: Any) -> None:
+    """Write what is queued and close the database, before the process ends."""
+    if worker.wsgi is not None:
+        worker.wsgi.close()

@@ -1,0 +1,133 @@
+"""What a request brings: its body, its query, its id in the path. Each is checked here, once."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from flask import Request
+from gunicorn.http.errors import ParseException
+from pydantic import BaseModel, ValidationError
+
+from . import ijson
+from .problems import Problem, from_validation
+
+MAX_ID = 2**63 - 1  # SQLite's largest row id
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def read_body(request: Request) -> bytes:
+    """The bytes of a JSON request.
+
+    Raises:
+        Problem: `unsupported-media-type`, `malformed-body`; HTTPException 413 over the limit.
+    """
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if request.mimetype != "application/json" or charset not in ("utf-8", "utf8") or request.content_encoding:
+        raise Problem("unsupported-media-type", "Send the body as application/json in UTF-8, not compressed.")
+    try:
+        return request.get_data(cache=False)
+    except (OSError, ParseException) as error:
+        raise Problem("malformed-body", f"The body broke off or its framing is wrong: {error}") from None
+
+
+def parse(model: type[Body], body: bytes) -> Body:
+    """A body as an instance of `model`.
+
+    Raises:
+        Problem: `malformed-json`, `validation`.
+    """
+    try:
+        value = ijson.loads(body)
+    except ValueError as error:
+        raise Problem("malformed-json", f"The body is not I-JSON (RFC 7493): {error}.") from None
+    return validate(model, value)
+
+
+def validate(model: type[Body], value: Any) -> Body:
+    """Parsed JSON as an instance of `model`.
+
+    Raises:
+        Problem: `validation`, naming each field.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise from_validation(error) from None
+
+
+def query(request: Request, known: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
+    """The query parameters that were given, each through its parser in `known`.
+
+    Raises:
+        Problem: `validation`: a parameter is unknown, given twice, or its parser raised ValueError.
+    """
+    if not request.query_string:
+        return {}
+    values: dict[str, Any] = {}
+    errors = []
+    for name, texts in request.args.lists():
+        try:
+            if name not in known:
+                raise ValueError(f"unknown here; known: {', '.join(known) or 'none'}")
+            if len(texts) > 1:
+                raise ValueError("given more than once")
+            values[name] = known[name](texts[0])
+        except ValueError as error:
+            errors.append({"parameter": name[:100], "detail": str(error)})
+    if errors:
+        raise Problem("validation", "The query parameters cannot be accepted.", errors)
+    return values
+
+
+def number(lowest: int, highest: int) -> Callable[[str], int]:
+    """A parser of decimal ASCII integers from `lowest` to `highest`."""
+
+    def parser(text: str) -> int:
+        # The length first: int() of a text of any length is slow, and then refused.
+        if text.isascii() and text.isdigit() and len(text) <= 19 and lowest <= (value := int(text)) <= highest:
+            return value
+        raise ValueError(f"must be an integer from {lowest} to {highest}")
+
+    return parser
+
+
+def numbers(most: int) -> Callable[[str], list[int]]:
+    """A parser of 1 to `most` ids with commas between them; sorted, each once."""
+    each = number(1, MAX_ID)
+
+    def parser(text: str) -> list[int]:
+        parts = text.split(",")
+        if len(parts) > most:
+            raise ValueError(f"at most {most} ids")
+        try:
+            return sorted({each(part) for part in parts})
+        except ValueError as error:
+            raise ValueError(f"ids with commas between them; each {error}") from None
+
+    return parser
+
+
+def choices(*known: str) -> Callable[[str], list[str]]:
+    """A parser of one or more of the `known` words, with commas between them."""
+
+    def parser(text: str) -> list[str]:
+        words = text.split(",")
+        if not set(words) <= set(known):
+            raise ValueError(f"one or more of {', '.join(known)}, with commas between them")
+        return words
+
+    return parser
+
+
+_path_id = number(1, MAX_ID)
+
+
+def path_id(text: str) -> int:
+    """The id in a path.
+
+    Raises:
+        Problem: `not-found`: no id looks like this.
+    """
+    try:
+        return _path_id(text)
+    except ValueError:
+        raise Problem("not-found", "Ids are positive integers; there is nothing under this one.") from None

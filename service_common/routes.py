@@ -1,0 +1,139 @@
+"""The routes of a collection: each parses, calls a use case, answers."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Flask, Response, g, request
+from pydantic import BaseModel, ConfigDict, Field
+
+from .collection import Collection, Item, Job, dumps
+from .idempotency import Answer, InFlight, kept_answer, key_of, once
+from .inbound import MAX_ID, choices, number, numbers, parse, path_id, query, read_body, validate
+from .problems import Problem
+from .store import Store
+from .writer import Writer
+
+PAGE = 50
+LARGEST_PAGE = 1000
+MOST_IDS = 500
+LARGEST_BATCH = 1000
+
+
+class Batch(BaseModel):
+    """The body of a batch. Its items are validated one by one, so that each fails alone."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    items: list[Any] = Field(min_length=1, max_length=LARGEST_BATCH)
+
+
+def if_match() -> Callable[[str], bool]:
+    """Whether an entity tag satisfies the If-Match of the current request; without one, any does."""
+    if "If-Match" not in request.headers:
+        return lambda tag: True
+    return request.if_match.contains
+
+
+def register(app: Flask, collection: Collection, store: Store, writer: Writer, in_flight: InFlight) -> None:
+    """Add the routes of `collection` to `app`."""
+    resource = collection.resource
+    path = f"/{resource.name}"
+    expand = {"expand": choices(*resource.embeds)} if resource.embed else {}
+    filters = dict.fromkeys(resource.filters, number(1, MAX_ID))
+    page_query = {"limit": number(1, LARGEST_PAGE), "after": number(0, MAX_ID), "ids": numbers(MOST_IDS)}
+    list_query = page_query | filters | expand
+
+    def create_once(body: bytes, rows: int, prepare: Callable[[], Job]) -> Response:
+        """Prepare a write, make it, and answer; with an Idempotency-Key, once for that key."""
+        key = key_of(request, body)
+        if key is None:
+            unkeyed: Answer = writer.write(prepare(), rows)
+            return unkeyed.response()
+        with in_flight.hold(key) as jobs:
+            answer = kept_answer(store.read, key)
+            if answer is None:
+                jobs.append(writer.submit(once(key, prepare()), rows))
+                answer = writer.wait(jobs[0])
+        return answer.response()
+
+    def embed(items: list[Item], names: list[str]) -> list[Item]:
+        if names and resource.embed:
+            resource.embed(items, names)
+        return items
+
+    @app.post(path, endpoint="create")
+    def create() -> Response:
+        body = read_body(request)
+        new = parse(resource.new, body)
+
+        def prepare() -> Job:
+            (ready,) = resource.prepare([new])
+            if isinstance(ready, Problem):
+                raise ready
+            return partial(collection.create, ready)
+
+        return create_once(body, 1, prepare)
+
+    @app.post(f"{path}/batch", endpoint="create_batch")
+    def create_batch() -> Response:
+        body = read_body(request)
+        items = parse(Batch, body).items
+
+        def prepare() -> Job:
+            checked: list[Any] = []
+            for item in items:
+                try:
+                    checked.append(validate(resource.new, item))
+                except Problem as problem:
+                    checked.append(problem)
+            ready = iter(resource.prepare([new for new in checked if not isinstance(new, Problem)]))
+            prepared = [new if isinstance(new, Problem) else next(ready) for new in checked]
+            return partial(collection.create_batch, prepared, g.request_id)
+
+        return create_once(body, len(items), prepare)
+
+    @app.get(path, endpoint="list")
+    def list_() -> Response:
+        given = query(request, list_query)
+        if ids := given.pop("ids", None):
+            names = given.pop("expand", [])
+            if given:
+                raise Problem("validation", "`ids` stands alone.", [{"parameter": "ids", "detail": "stands alone"}])
+            return Answer(200, dumps({"items": embed(collection.by_ids(ids), names), "next": None}).encode()).response()
+        after, limit = given.get("after", 0), given.get("limit", PAGE)
+        items, more = collection.page(after, limit, {column: given[column] for column in filters if column in given})
+        following = None
+        if more:
+            onward = {"limit": limit, "after": items[-1]["id"]}
+            onward |= {name: ",".join(v) if name == "expand" else v for name, v in given.items() if name not in onward}
+            following = f"{path}?{urlencode(onward, safe=',')}"
+        return Answer(
+            200, dumps({"items": embed(items, given.get("expand", [])), "next": following}).encode()
+        ).response()
+
+    @app.get(f"{path}/<id>", endpoint="get")
+    def get(id: str) -> Response:
+        given = query(request, expand)
+        row = collection.get(path_id(id))
+        tag = collection.etag(row)
+        if tag is not None and request.if_none_match.contains_weak(tag):
+            return Response(status=304, headers={"ETag": f'"{tag}"'})
+        (item,) = embed([collection.item(row)], given.get("expand", []))
+        return Answer(200, dumps(item).encode(), {} if tag is None else {"ETag": f'"{tag}"'}).response()
+
+    if resource.change is None:
+        return
+    change_model = resource.change
+
+    @app.patch(f"{path}/<id>", endpoint="change")
+    def change(id: str) -> Response:
+        number_ = path_id(id)
+        new = parse(change_model, read_body(request))
+        row = writer.write(partial(collection.update, number_, new, if_match()))
+        return Answer(200, dumps(collection.item(row)).encode(), {"ETag": f'"{collection.etag(row)}"'}).response()
+
+    @app.delete(f"{path}/<id>", endpoint="delete")
+    def delete(id: str) -> Response:
+        writer.write(partial(collection.delete, path_id(id), if_match()))
+        return Response(status=204)

@@ -1,0 +1,62 @@
+"""Every tunable of a service, read from the environment in one place."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+
+
+class Settings(BaseModel):
+    """A service's settings. The environment variable of a field is its name in capitals."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data_dir: Path = Field(Path("data"), description="directory of the database file")
+    max_body_bytes: int = Field(1 << 20, ge=1, description="largest request body accepted, in bytes")
+    write_queue_limit: int = Field(1000, ge=1, description="writes that may wait; one more is `overloaded`")
+    write_batch_rows: int = Field(1000, ge=1, description="rows that one transaction takes from the queue")
+    write_timeout: Seconds = Field(5, description="seconds a write may take before its caller is answered")
+    drain_timeout: Seconds = Field(10, description="seconds that stopping waits for queued writes")
+    users_url: str = Field("http://127.0.0.1:8001", description="where orders asks for users")
+    products_url: str = Field("http://127.0.0.1:8002", description="where orders asks for products")
+    lookup_timeout: Seconds = Field(2, description="seconds one look-up may take, its retries included")
+    lookup_attempt_timeout: Seconds = Field(1, description="seconds one attempt of a look-up may take")
+    breaker_failures: int = Field(3, ge=1, description="failed attempts in a row that open the circuit")
+    breaker_cooldown: Seconds = Field(1, description="seconds an open circuit waits before it probes")
+    api_token: str = Field("", repr=False, description="valid bearer tokens, separated by white space")
+    api_token_file: Path | None = Field(None, description="file that holds the valid bearer tokens")
+    access_log: bool = Field(True, description="whether each request leaves one JSON line")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
+        """Read the settings from `environ`; an empty variable counts as not set.
+
+        Raises:
+            SystemExit: a value cannot be used; the message names the variable and what is wrong.
+        """
+        given = {name: value for name in cls.model_fields if (value := environ.get(name.upper()))}
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            wrong = "; ".join(f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+            raise SystemExit(f"Unusable setting. {wrong}. Correct the environment and start again.") from None
+
+    def tokens(self) -> tuple[str, ...]:
+        """The bearer tokens that are valid, newest first; empty when none is asked for.
+
+        Raises:
+            SystemExit: the token file cannot be read or holds no token.
+        """
+        if self.api_token_file is None:
+            return tuple(self.api_token.split())
+        try:
+            tokens = tuple(self.api_token_file.read_text(encoding="utf-8").split())
+        except (OSError, UnicodeError) as error:
+            raise SystemExit(f"API_TOKEN_FILE cannot be read: {error}") from None
+        if not tokens:
+            raise SystemExit(f"API_TOKEN_FILE {self.api_token_file} holds no token: write one to it.")
+        return tokens

@@ -1,0 +1,178 @@
+"""One SQLite file: its schema, its one writing connection and its reads."""
+
+import fcntl
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from .problems import Problem
+
+Row = tuple[Any, ...]
+
+# Older ones can corrupt a WAL database when two connections write or checkpoint at the same moment:
+# https://www.sqlite.org/wal.html#walresetbug
+OLDEST_SQLITE = (3, 51, 3)
+LOCK_WAIT_S = 15.0  # a predecessor that is draining still holds the lock
+BUSY_TIMEOUT_MS = 5000
+
+log = logging.getLogger("store")
+
+
+class Unstartable(SystemExit):
+    """The service cannot start on this database; the message says what to do."""
+
+
+def check_sqlite(version: str = apsw.sqlite_lib_version()) -> None:
+    """Refuse an SQLite that may corrupt a WAL database.
+
+    Raises:
+        Unstartable: `version` is older than 3.51.3.
+    """
+    if tuple(int(part) for part in version.split(".")[:3]) < OLDEST_SQLITE:
+        raise Unstartable(
+            f"SQLite {version} can corrupt a database in WAL mode; this needs "
+            f"{'.'.join(map(str, OLDEST_SQLITE))} or newer. Install the locked requirements again."
+        )
+
+
+def steps(schema: str) -> list[str]:
+    """The steps of a schema file: what stands between its lines `-- version N`, N counting from 1."""
+    parts = re.split(r"^-- version (\d+)\b.*$", schema, flags=re.MULTILINE)
+    numbers = [int(number) for number in parts[1::2]]
+    if parts[0].strip() or numbers != list(range(1, len(numbers) + 1)):
+        raise ValueError(f"a schema starts with `-- version 1` and counts on by one, not {numbers}")
+    return parts[2::2]
+
+
+def migrate(db: apsw.Connection, schema: str) -> None:
+    """Bring a database to the newest version of `schema`, in one transaction or not at all.
+
+    Raises:
+        Unstartable: the database is of a newer version than `schema` knows.
+    """
+    todo = steps(schema)
+    with db:
+        version: int = db.pragma("user_version")
+        if version > len(todo):
+            raise Unstartable(
+                f"{db.filename} has schema version {version}, this program knows {len(todo)}. "
+                "Start a newer program, or one with another DATA_DIR."
+            )
+        db.execute(resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8"))
+        for step in todo[version:]:
+            db.execute(step)
+        db.pragma("user_version", len(todo))
+
+
+class Store:
+    """The database file of a service, with one writing and one reading connection.
+
+    Reads are for the thread of the event loop: each takes microseconds, less than handing it to
+    another thread. The writing connection belongs to the writer (see writer.py).
+    """
+
+    def __init__(self, path: Path, schema: str, vfs: str | None = None) -> None:
+        check_sqlite()
+        self.path = path
+        self._schema = schema
+        self._vfs = vfs
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = self._take_lock()
+        except OSError as error:
+            raise Unstartable(
+                f"{path.parent} cannot be used for data ({error.strerror}): make it writable or set DATA_DIR."
+            ) from None
+        self.writing: apsw.Connection
+        self._reading: apsw.Connection
+        try:
+            self.open()
+        except apsw.Error as error:
+            raise Unstartable(f"{path} cannot be opened: {error}. Is it an SQLite database of this service?") from None
+
+    def _take_lock(self) -> int:
+        """Hold the file that makes this process the only one with a writing connection."""
+        handle = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return handle
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    os.close(handle)
+                    raise Unstartable(
+                        f"{self.path} is in use by another process: a database has one writer. "
+                        "Stop that process, or set another DATA_DIR."
+                    ) from None
+                time.sleep(0.1)
+
+    def open(self) -> None:
+        """Open both connections; migrate first."""
+        self.writing = apsw.Connection(str(self.path), vfs=self._vfs)
+        self.writing.set_busy_timeout(BUSY_TIMEOUT_MS)
+        if self.writing.pragma("journal_mode", "wal") != "wal":
+            raise Unstartable(f"{self.path}: this file system cannot hold an SQLite database in WAL mode.")
+        self.writing.pragma("synchronous", "full")
+        migrate(self.writing, self._schema)
+        self._reading = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY, vfs=self._vfs)
+        self._reading.set_busy_timeout(BUSY_TIMEOUT_MS)
+
+    def read(self, sql: str, bindings: Sequence[Any] = ()) -> list[Row]:
+        """All rows of one query, as of the last commit.
+
+        Raises:
+            Problem: `storage-unavailable`, the file cannot be read now.
+        """
+        try:
+            return self._reading.execute(sql, bindings).fetchall()
+        except (apsw.SQLError, apsw.BindingsError):
+            raise  # a defect of ours, not of the disk
+        except apsw.Error as error:
+            log.error("read failed: %s", error)
+            raise Problem("storage-unavailable", "The database cannot be read at the moment.") from error
+
+    def discard_log(self) -> bool:
+        """Move what is committed out of the write-ahead log and empty it; whether that worked.
+
+        After a COMMIT whose fsync failed, the log may hold that transaction whole: a later opening
+        could take it for committed. An emptied log cannot bring it back.
+        """
+        try:
+            busy, _, _ = self.writing.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0]
+        except apsw.Error:
+            return False
+        return not busy
+
+    def reopen(self) -> None:
+        """Open anew after an I/O error: what the connections have cached is no longer to be trusted."""
+        self._close_connections()
+        self.open()
+
+    def close(self) -> None:
+        """Checkpoint, close, and let the next process in."""
+        try:
+            self.discard_log()
+            self._close_connections()
+        finally:
+            os.close(self._lock)
+
+    def _close_connections(self) -> None:
+        for connection in (self._reading, self.writing):
+            connection.close(force=True)
+
+
+def rollback(db: apsw.Connection) -> None:
+    """End the transaction, if the error that broke it has not already."""
+    if db.in_transaction:
+        db.execute("ROLLBACK")
+
+
+Transaction = Callable[[apsw.Connection], Any]

@@ -1,0 +1,89 @@
+"""gunicorn's gevent worker, with three things of our own: errors as problem details, limits on slow
+clients, and a stop that waits for requests but not for idle connections."""
+
+import json
+import secrets
+from functools import partial
+from typing import Any, ClassVar
+
+import gevent
+from gevent.pool import Pool
+from gevent.server import StreamServer
+from gunicorn import util
+from gunicorn.workers.base_async import AsyncWorker
+from gunicorn.workers.ggevent import GeventWorker
+
+SOCKET_TIMEOUT_S = 35  # without a byte of a body received, or of an answer taken
+POLL_S = 0.2  # how soon a signal to stop is seen
+
+
+def write_problem(sock: Any, status: int, reason: str, message: str) -> None:
+    """Answer what never became a request as a problem; in the place of gunicorn's page of HTML."""
+    kind = "/problems/malformed-body" if status == 400 else "/problems/internal" if status == 500 else "about:blank"
+    request_id = secrets.token_hex(16)
+    problem = {"type": kind, "title": reason, "status": status, "detail": message[:500], "request_id": request_id}
+    body = json.dumps(problem).encode()
+    head = (
+        f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
+        f"X-Request-ID: {request_id}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    util.write_nonblock(sock, head.encode() + body)
+
+
+util.write_error = write_problem
+
+
+class Idle(gevent.Timeout):  # type: ignore[misc]
+    """While a connection waits for a request, headers included. It ends in silence: by time, or by a stop."""
+
+    waiting: ClassVar[dict["Idle", gevent.Greenlet]] = {}
+
+    def __enter__(self) -> "Idle":
+        self.waiting[self] = gevent.getcurrent()
+        super().__enter__()
+        return self
+
+    def __exit__(self, *raised: Any) -> Any:
+        del self.waiting[self]
+        return super().__exit__(*raised)
+
+    @classmethod
+    def end_all(cls) -> None:
+        """Close every connection that waits for a request."""
+        for timeout, greenlet in list(cls.waiting.items()):
+            gevent.kill(greenlet, timeout)
+
+
+class Worker(GeventWorker):  # type: ignore[misc]
+    """One process, one event loop, a greenlet for each connection."""
+
+    def timeout_ctx(self) -> Idle:
+        return Idle(self.cfg.keepalive, False)
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        client.settimeout(SOCKET_TIMEOUT_S)
+        AsyncWorker.handle(self, listener, client, addr)
+
+    def run(self) -> None:
+        """Serve until told to stop; then finish the requests in flight, within the graceful timeout."""
+        servers = []
+        for listener in self.sockets:
+            listener.setblocking(True)
+            server = StreamServer(listener, partial(self.handle, listener), spawn=Pool(self.worker_connections))
+            server.start()
+            servers.append(server)
+        while self.alive:
+            self.notify()
+            gevent.sleep(POLL_S)
+        self.wsgi.draining = True
+        for server in servers:
+            server.close()
+        with gevent.Timeout(self.cfg.graceful_timeout, False):
+            while any(server.pool for server in servers):
+                Idle.end_all()
+                self.notify()
+                gevent.wait([greenlet for server in servers for greenlet in server.pool], timeout=POLL_S)
+        for server in servers:
+            if server.pool:
+                self.log.warning("%d requests did not end in time", len(server.pool))
+                server.stop(timeout=1)
