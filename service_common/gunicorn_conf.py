@@ -8,6 +8,7 @@ from service_common.logs import CONFIG
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 workers = 1  # a database has one writer
 worker_class = "service_common.worker.Worker"
+logger_class = "service_common.worker.Log"
 worker_connections = 1200  # above the write queue's limit, so that overload is answered, not left waiting
 backlog = 2048
 keepalive = 30  # seconds that a connection may wait for a request, and a request for the end of its headers

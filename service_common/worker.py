@@ -10,6 +10,7 @@ import gevent
 from gevent.pool import Pool
 from gevent.server import StreamServer
 from gunicorn import util
+from gunicorn.glogging import Logger
 from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
 
@@ -31,6 +32,13 @@ def write_problem(sock: Any, status: int, reason: str, message: str) -> None:
 
 
 util.write_error = write_problem
+
+
+class Log(Logger):  # type: ignore[misc]
+    """gunicorn's log without its lines for requests: each service writes its own."""
+
+    def access(self, *_args: Any) -> None:
+        return None
 
 
 class Idle(gevent.Timeout):  # type: ignore[misc]
@@ -59,6 +67,15 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     def timeout_ctx(self) -> Idle:
         return Idle(self.cfg.keepalive, False)
+
+    def handle_request(self, *args: Any) -> Any:
+        """Serve one request, then let the other connections have their turn.
+
+        Without that a client whose next request is already here is served again and again, and the rest wait.
+        """
+        again = super().handle_request(*args)
+        gevent.sleep(0)
+        return again
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         client.settimeout(SOCKET_TIMEOUT_S)

@@ -1,0 +1,28 @@
+"""Fixtures that several folders of tests use."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .fleet import Fleet
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """The three services, shared by the tests of a module: these make data of their own and delete none."""
+    running = Fleet(tmp_path_factory.mktemp("fleet"))
+    try:
+        yield running.start()
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def own_fleet(tmp_path: Path) -> Iterator[Fleet]:
+    """Three services of a test's own, which it may break."""
+    running = Fleet(tmp_path)
+    try:
+        yield running.start()
+    finally:
+        running.stop()
