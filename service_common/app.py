@@ -3,9 +3,11 @@
 import logging
 import sys
 from importlib import resources
+from typing import Any
 
 import gevent
-from flask import Flask, Response
+from flask import Flask, Request, Response
+from flask.sessions import SessionInterface
 from prometheus_client import CollectorRegistry
 
 from . import access, health, observe, openapi, problems, routes
@@ -21,9 +23,20 @@ PURGE_EVERY_S = 60
 SWITCH_INTERVAL_S = 0.0005  # how soon the thread that has committed may tell so; Python's own is 10 times that
 
 
+class NoSessions(SessionInterface):
+    """A service keeps nothing about a client: Flask need not look for a session."""
+
+    def open_session(self, app: Flask, request: Request) -> Any:
+        return self
+
+    def is_null_session(self, obj: object) -> bool:
+        return True
+
+
 class Service(Flask):
     """A Flask application with its store and writer; `close` it when it has served."""
 
+    session_interface = NoSessions()
     store: Store
     writer: Writer
     settings: Settings

@@ -1,19 +1,26 @@
 """Idempotency-Key: a request that is sent again is answered again, not done again."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import apsw
 from flask import Request, Response
 from gevent.event import Event
+from werkzeug.datastructures import Headers
 
 from .problems import Problem
 from .store import Row
 from .writer import Job
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 KEPT_S = 24 * 3600
 KEY_LENGTH = 255  # characters
@@ -26,6 +33,15 @@ _PURGE = """DELETE FROM idempotency_keys WHERE created_at < ?
             AND id IN (SELECT id FROM idempotency_keys ORDER BY id LIMIT ?)"""
 
 
+class Finished(Response):
+    """A response whose headers are complete: nothing is left to work out when it is sent."""
+
+    default_mimetype = None
+
+    def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
+        return self.headers
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A finished answer: what goes over HTTP, and what is kept under a key."""
@@ -36,7 +52,7 @@ class Answer:
 
     def response(self) -> Response:
         """The answer as Flask's."""
-        return Response(self.body, self.status, self.headers, mimetype="application/json")
+        return Finished(self.body, self.status, [*self.headers.items(), ("Content-Type", "application/json")])
 
 
 @dataclass(frozen=True, slots=True)

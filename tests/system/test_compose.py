@@ -1,0 +1,175 @@
+"""The composed system on a real engine: started, used, broken and restarted as its users would."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from ..fleet import SERVICES, free_port, wait_until
+
+ROOT = Path(__file__).parents[2]
+BUILD_S = 600
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(BUILD_S)]
+
+
+class Composed:
+    """A Compose project of this test run's own: its name, ports, network and volumes."""
+
+    def __init__(self) -> None:
+        self.project = f"threefold-test-{os.getpid()}"
+        self.ports = {name: free_port() for name in (*SERVICES, "loadgen")}
+        self.env = os.environ | {f"{name.upper()}_PORT": str(port) for name, port in self.ports.items()}
+
+    def compose(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            ["docker", "compose", "-p", self.project, *arguments],
+            cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=BUILD_S,
+        )  # fmt: skip
+        assert not check or done.returncode == 0, f"docker compose {' '.join(arguments)}:\n{done.stdout}{done.stderr}"
+        return done
+
+    def url(self, service: str) -> str:
+        return f"http://127.0.0.1:{self.ports[service]}"
+
+    def post(self, service: str, body: dict[str, Any], **options: Any) -> requests.Response:
+        return requests.post(f"{self.url(service)}/{service}", json=body, timeout=10, **options)
+
+    def ready(self, service: str) -> bool:
+        try:
+            return requests.get(f"{self.url(service)}/readyz", timeout=5).status_code == 200
+        except requests.RequestException:
+            return False
+
+    def inspect(self, service: str) -> dict[str, Any]:
+        container = self.compose("ps", "-aq", service).stdout.strip()
+        done = subprocess.run(["docker", "inspect", container], capture_output=True, text=True, check=True)
+        inspected: dict[str, Any] = json.loads(done.stdout)[0]
+        return inspected
+
+
+def engine_runs() -> bool:
+    try:
+        return subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0 and (
+            subprocess.run(["docker", "info"], capture_output=True).returncode == 0
+        )
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def composed() -> Iterator[Composed]:
+    """The three services, up and healthy."""
+    if not engine_runs():
+        reason = "no Docker engine with Compose: start one to run the container tests"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    system = Composed()
+    try:
+        system.compose("build")
+        system.compose("up", "-d", "--wait", *SERVICES)
+        yield system
+    finally:
+        system.compose("down", "-v", "--remove-orphans", check=False)
+
+
+@pytest.fixture
+def order(composed: Composed) -> dict[str, Any]:
+    """The body of an order that can be accepted."""
+    email = f"ada-{os.urandom(6).hex()}@example.com"
+    user = composed.post("users", {"name": "Ada", "email": email})
+    product = composed.post("products", {"name": "Tea", "price": "19.99"})
+    assert (user.status_code, product.status_code) == (201, 201)
+    return {"user_id": user.json()["id"], "product_id": product.json()["id"], "quantity": 2}
+
+
+def test_the_compose_file_is_clean(composed: Composed) -> None:
+    assert composed.compose("config", "--quiet").stderr == ""
+
+
+def test_an_order_is_checked_and_written(composed: Composed, order: dict[str, Any]) -> None:
+    written = composed.post("orders", order)
+    assert written.status_code == 201
+    assert written.json()["total"] == "39.98"
+    unknown = composed.post("orders", order | {"user_id": 10**12})
+    assert unknown.json()["type"] == "/problems/unknown-reference"
+
+
+def test_ports_are_published_on_loopback_only(composed: Composed) -> None:
+    for service in SERVICES:
+        ports = composed.inspect(service)["NetworkSettings"]["Ports"]
+        assert [binding["HostIp"] for bindings in ports.values() for binding in bindings] == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_container_can_do_no_more_than_it_needs(composed: Composed, service: str) -> None:
+    inspected = composed.inspect(service)
+    host, state = inspected["HostConfig"], inspected["State"]
+    assert inspected["Config"]["User"] == "app"
+    assert host["ReadonlyRootfs"] and host["Init"] and not host["Privileged"]
+    assert host["CapDrop"] == ["ALL"]
+    assert "no-new-privileges:true" in host["SecurityOpt"]
+    assert host["Memory"] > 0 and host["PidsLimit"] > 0 and host["NanoCpus"] > 0
+    assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"}
+    assert host["RestartPolicy"]["Name"] == "unless-stopped"
+    assert [mount["Type"] for mount in inspected["Mounts"]] == ["volume"]
+    assert state["Health"]["Status"] == "healthy"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_image_holds_its_own_service_only(composed: Composed, service: str) -> None:
+    folders = composed.compose("exec", "-T", service, "ls", "/app").stdout.split()
+    assert sorted(folders) == sorted(["service_common", f"{service}_service"])
+
+
+def test_down_and_up_again_keeps_the_data(composed: Composed, order: dict[str, Any]) -> None:
+    before = composed.post("orders", order).json()
+    composed.compose("down")
+    composed.compose("up", "-d", "--wait", *SERVICES)
+    assert requests.get(f"{composed.url('orders')}/orders/{before['id']}", timeout=10).json() == before
+    assert composed.post("orders", order).json()["id"] == before["id"] + 1
+
+
+@pytest.mark.parametrize("stopped", ["users", "products"])
+def test_orders_are_refused_while_a_service_is_down_and_accepted_when_it_is_back(
+    composed: Composed, order: dict[str, Any], stopped: str
+) -> None:
+    written = composed.post("orders", order).json()
+    composed.compose("stop", stopped)
+    refused = composed.post("orders", order)
+    assert refused.status_code == 503
+    assert refused.json()["type"] == "/problems/dependency-unavailable"
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert composed.ready("orders")
+    assert requests.get(f"{composed.url('orders')}/orders/{written['id']}", timeout=10).json() == written
+    composed.compose("start", stopped)
+    again = wait_until(lambda: (a := composed.post("orders", order)).status_code == 201 and a, what="orders accepted")
+    assert again.json()["id"] == written["id"] + 1
+
+
+def test_a_killed_service_comes_back_with_every_acknowledged_write(composed: Composed, order: dict[str, Any]) -> None:
+    written = [composed.post("orders", order).json() for _ in range(20)]
+    kill_all_but_init = "import os, signal; os.kill(-1, signal.SIGKILL)"
+    started = composed.inspect("orders")["State"]["StartedAt"]
+    composed.compose("exec", "-T", "orders", "python", "-c", kill_all_but_init, check=False)
+    wait_until(lambda: composed.inspect("orders")["State"]["StartedAt"] != started, what="the restart")
+    wait_until(lambda: composed.ready("orders"), what="orders ready")
+    for order_ in written:
+        assert requests.get(f"{composed.url('orders')}/orders/{order_['id']}", timeout=10).json() == order_
+
+
+def test_stopping_drains_within_the_grace_period(composed: Composed, order: dict[str, Any]) -> None:
+    composed.post("orders", order)
+    composed.compose("stop", "orders")
+    assert composed.inspect("orders")["State"]["ExitCode"] == 0
+    composed.compose("start", "orders")
+    wait_until(lambda: composed.ready("orders"), what="orders ready")
+
+
+def test_the_load_generator_is_a_gate_whose_exit_status_is_the_verdict(composed: Composed) -> None:
+    run = composed.compose("run", "--rm", "-T", "loadgen", "--headless", "--writes", "2000", check=False)
+    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
+    assert "PASS" in run.stdout
