@@ -24,9 +24,12 @@ def read_body(request: Request) -> bytes:
     if request.mimetype != "application/json" or charset not in ("utf-8", "utf8") or request.content_encoding:
         raise Problem("unsupported-media-type", "Send the body as application/json in UTF-8, not compressed.")
     try:
-        return request.get_data(cache=False)
+        body = request.get_data(cache=False)
     except (OSError, ParseException) as error:
         raise Problem("malformed-body", f"The body broke off or its framing is wrong: {error}") from None
+    if request.content_length is not None and len(body) != request.content_length:
+        raise Problem("malformed-body", f"The body broke off after {len(body)} of {request.content_length} bytes.")
+    return body
 
 
 def parse(model: type[Body], body: bytes) -> Body:

@@ -40,7 +40,7 @@ REQUEST_ID: Schema = {
     "description": "Comes back in the answer; made where absent or malformed.",
 }  # fmt: skip
 KEY: Schema = {
-    "name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "pattern": "^[!-+\\--~]{1,255}$"},
+    "name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
     "description": "Sent again within 24 hours with the same body, the first answer comes again.",
 }  # fmt: skip
 IF_MATCH: Schema = {

@@ -9,7 +9,7 @@ from flask import Flask, Response, g, request
 from pydantic import BaseModel, ConfigDict, Field
 
 from .collection import Collection, Item, Job, dumps
-from .idempotency import Answer, InFlight, kept_answer, key_of, once
+from .idempotency import Answer, InFlight, Key, kept_answer, key_of, once
 from .inbound import MAX_ID, choices, number, numbers, parse, path_id, query, read_body, validate
 from .problems import Problem
 from .store import Store
@@ -44,9 +44,8 @@ def register(app: Flask, collection: Collection, store: Store, writer: Writer, i
     page_query = {"limit": number(1, LARGEST_PAGE), "after": number(0, MAX_ID), "ids": numbers(MOST_IDS)}
     list_query = page_query | filters | expand
 
-    def create_once(body: bytes, rows: int, prepare: Callable[[], Job]) -> Response:
+    def create_once(key: Key | None, rows: int, prepare: Callable[[], Job]) -> Response:
         """Prepare a write, make it, and answer; with an Idempotency-Key, once for that key."""
-        key = key_of(request, body)
         if key is None:
             unkeyed: Answer = writer.write(prepare(), rows)
             return unkeyed.response()
@@ -65,6 +64,7 @@ def register(app: Flask, collection: Collection, store: Store, writer: Writer, i
     @app.post(path, endpoint="create")
     def create() -> Response:
         body = read_body(request)
+        key = key_of(request, body)
         new = parse(resource.new, body)
 
         def prepare() -> Job:
@@ -73,11 +73,12 @@ def register(app: Flask, collection: Collection, store: Store, writer: Writer, i
                 raise ready
             return partial(collection.create, ready)
 
-        return create_once(body, 1, prepare)
+        return create_once(key, 1, prepare)
 
     @app.post(f"{path}/batch", endpoint="create_batch")
     def create_batch() -> Response:
         body = read_body(request)
+        key = key_of(request, body)
         items = parse(Batch, body).items
 
         def prepare() -> Job:
@@ -91,7 +92,7 @@ def register(app: Flask, collection: Collection, store: Store, writer: Writer, i
             prepared = [new if isinstance(new, Problem) else next(ready) for new in checked]
             return partial(collection.create_batch, prepared, g.request_id)
 
-        return create_once(body, len(items), prepare)
+        return create_once(key, len(items), prepare)
 
     @app.get(path, endpoint="list")
     def list_() -> Response:

@@ -15,6 +15,7 @@ from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
 
 SOCKET_TIMEOUT_S = 35  # without a byte of a body received, or of an answer taken
+SINGLE = frozenset({"AUTHORIZATION", "IDEMPOTENCY-KEY"})  # fields that must not be sent twice
 POLL_S = 0.2  # how soon a signal to stop is seen
 
 
@@ -32,6 +33,18 @@ def write_problem(sock: Any, status: int, reason: str, message: str) -> None:
 
 
 util.write_error = write_problem
+
+
+def refuse_repeated(request: Any) -> None:
+    """Empty a header field that was sent more than once but has one value only.
+
+    The application sees repeated fields joined by commas, which a single value may hold as well; an
+    empty one it refuses.
+    """
+    found = [name for name, _ in request.headers if name in SINGLE]
+    if len(found) > 1 and len(set(found)) < len(found):
+        request.headers = [field for field in request.headers if field[0] not in found]
+        request.headers += [(name, "") for name in set(found)]
 
 
 class Log(Logger):  # type: ignore[misc]
@@ -68,12 +81,13 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def timeout_ctx(self) -> Idle:
         return Idle(self.cfg.keepalive, False)
 
-    def handle_request(self, *args: Any) -> Any:
+    def handle_request(self, listener: Any, request: Any, *args: Any) -> Any:
         """Serve one request, then let the other connections have their turn.
 
         Without that a client whose next request is already here is served again and again, and the rest wait.
         """
-        again = super().handle_request(*args)
+        refuse_repeated(request)
+        again = super().handle_request(listener, request, *args)
         gevent.sleep(0)
         return again
 
