@@ -17,7 +17,7 @@ help:  ## this list
 
 demo: $(READY)  ## services, sample data, 10,000 concurrent writes and their audit; then it stops
 	@python tools/preflight.py
-	@ACCESS_LOG=0 COLUMNS=$${COLUMNS:-110} honcho start
+	@ACCESS_LOG=0 COLUMNS=$${COLUMNS:-110} honcho start --no-prefix
 
 run: $(READY)  ## the three services until Ctrl-C
 	@python tools/preflight.py

@@ -23,5 +23,5 @@ logconfig_dict = CONFIG
 
 def worker_exit(_arbiter: Any, worker: Any) -> None:
     """Write what is queued and close the database, before the process ends."""
-    if worker.wsgi is not None:
+    if getattr(worker, "wsgi", None) is not None:  # else it never started
         worker.wsgi.close()

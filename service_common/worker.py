@@ -3,6 +3,7 @@ clients, and a stop that waits for requests but not for idle connections."""
 
 import json
 import secrets
+import sys
 from functools import partial
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ import gevent
 from gevent.pool import Pool
 from gevent.server import StreamServer
 from gunicorn import util
+from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
@@ -77,6 +79,14 @@ class Idle(gevent.Timeout):  # type: ignore[misc]
 
 class Worker(GeventWorker):  # type: ignore[misc]
     """One process, one event loop, a greenlet for each connection."""
+
+    def load_wsgi(self) -> None:
+        """Build the application. One that cannot start says why, and is not tried again and again."""
+        try:
+            super().load_wsgi()
+        except SystemExit as refusal:
+            self.log.critical("%s", refusal)
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
     def timeout_ctx(self) -> Idle:
         return Idle(self.cfg.keepalive, False)

@@ -1,0 +1,62 @@
+"""The judge is judged: with a service broken on purpose the audit must fail, and in the right line."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..fleet import Fleet
+
+RUN_S = 120
+
+
+def run_loadgen(fleet: Fleet, directory: Path, writes: int = 1500) -> tuple[int, dict[str, Any], str]:
+    """One headless run against `fleet`: exit status, report, and what it printed."""
+    env = os.environ | fleet.urls() | {"REPORT_DIR": str(directory)}
+    command = [sys.executable, "-m", "loadgen", "--headless", "--writes", str(writes), "--users", "24"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=RUN_S)
+    (report,) = directory.glob("report-*.json")
+    return done.returncode, json.loads(report.read_text()), done.stdout + done.stderr
+
+
+def violated(report: dict[str, Any]) -> set[str]:
+    return {invariant["name"] for invariant in report["invariants"] if invariant["count"]}
+
+
+def test_sound_services_pass(fleet: Fleet, tmp_path: Path) -> None:
+    status, report, printed = run_loadgen(fleet, tmp_path)
+    assert (status, violated(report)) == (0, set()), printed
+    assert "PASS" in printed
+    assert all(service["acknowledged"] > 0 for service in report["services"].values())
+
+
+@pytest.mark.parametrize(
+    ("service", "fault", "line"),
+    [
+        ("orders", "drops_an_acknowledged_write", "acknowledged but missing"),
+        ("orders", "writes_a_retried_request_twice", "duplicated"),
+        ("products", "alters_a_price", "acknowledged but altered"),
+        ("orders", "acknowledges_before_it_commits_and_is_killed", "acknowledged but missing"),
+        ("orders", "accepts_orders_unchecked", "order with an unknown user or product"),
+        ("users", "lets_equal_emails_in", "equal e-mails"),
+        ("products", "ignores_if_match", "update lost"),
+        ("orders", "replays_another_answer", "replay that differed"),
+        ("products", "writes_what_it_refuses", "refused but present"),
+        ("orders", "invents_rows", "never sent but present"),
+        ("orders", "miscalculates_totals", "wrong total"),
+        ("users", "shows_stale_reads", "own write not read back"),
+    ],
+)
+def test_a_broken_service_fails_in_its_own_line(tmp_path: Path, service: str, fault: str, line: str) -> None:
+    broken = Fleet(tmp_path / "data", apps={service: f"tests.broken:{fault}()"})
+    try:
+        status, report, printed = run_loadgen(broken.start(), tmp_path)
+    finally:
+        broken.stop()
+    assert status == 1, printed
+    assert line in violated(report)
+    assert "FAIL" in printed
