@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
@@ -9,6 +10,7 @@ import gevent
 from flask import Flask, Request, Response
 from flask.sessions import SessionInterface
 from prometheus_client import CollectorRegistry
+from werkzeug.routing import MapAdapter
 
 from . import access, health, observe, openapi, problems, routes
 from .collection import Collection, Resource, dumps
@@ -41,6 +43,16 @@ class Service(Flask):
     writer: Writer
     settings: Settings
     draining = False  # the server has been told to stop
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Nothing here is a coroutine: there is nothing to look for."""
+        return func
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """What matches a request's path to its route. Hosts and schemes do not matter here."""
+        if request is None:
+            return None
+        return MapAdapter(self.url_map, "localhost", "/", "", "http", request.path, request.method)
 
     def close(self) -> None:
         """Write what is queued, checkpoint, close the database."""
@@ -77,7 +89,14 @@ def build(resource: Resource, package: str, settings: Settings, registry: Collec
     access.protect(app, tokens)
     problems.register(app)
     health.register(app, lambda: not app.draining and app.writer.ready(), app.writer, registry)
-    routes.register(app, Collection(resource, app.store), app.store, app.writer, InFlight(settings.write_timeout))
+    routes.register(
+        app,
+        Collection(resource, app.store),
+        app.store,
+        app.writer,
+        InFlight(settings.write_timeout),
+        settings.max_body_bytes,
+    )
     described = dumps(openapi.document(resource))
 
     @app.get("/openapi.json")

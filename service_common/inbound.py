@@ -14,22 +14,31 @@ MAX_ID = 2**63 - 1  # SQLite's largest row id
 Body = TypeVar("Body", bound=BaseModel)
 
 
-def read_body(request: Request) -> bytes:
-    """The bytes of a JSON request.
+def read_body(request: Request, limit: int) -> bytes:
+    """The bytes of a JSON request, at most `limit`.
 
     Raises:
-        Problem: `unsupported-media-type`, `malformed-body`; HTTPException 413 over the limit.
+        Problem: `unsupported-media-type`, `malformed-body`, `body-too-large`.
     """
+    environ = request.environ
+    if environ.get("CONTENT_TYPE") != "application/json" or "HTTP_CONTENT_ENCODING" in environ:
+        _check_media_type(request)
+    length = int(environ.get("CONTENT_LENGTH") or -1)  # the server has refused what is not a number
+    try:
+        if length > limit:
+            raise Problem("body-too-large", f"The body has {length} bytes; at most {limit} are accepted.")
+        body: bytes = request.get_data(cache=False) if length < 0 else environ["wsgi.input"].read(length)
+    except (OSError, ParseException) as error:
+        raise Problem("malformed-body", f"The body broke off or its framing is wrong: {error}") from None
+    if length >= 0 and len(body) != length:
+        raise Problem("malformed-body", f"The body broke off after {len(body)} of {length} bytes.")
+    return body
+
+
+def _check_media_type(request: Request) -> None:
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     if request.mimetype != "application/json" or charset not in ("utf-8", "utf8") or request.content_encoding:
         raise Problem("unsupported-media-type", "Send the body as application/json in UTF-8, not compressed.")
-    try:
-        body = request.get_data(cache=False)
-    except (OSError, ParseException) as error:
-        raise Problem("malformed-body", f"The body broke off or its framing is wrong: {error}") from None
-    if request.content_length is not None and len(body) != request.content_length:
-        raise Problem("malformed-body", f"The body broke off after {len(body)} of {request.content_length} bytes.")
-    return body
 
 
 def parse(model: type[Body], body: bytes) -> Body:

@@ -4,9 +4,11 @@ import json
 import logging
 from typing import Any
 
-from flask import Flask, Response, g
+from flask import Flask, Response
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
+
+from .logs import request_id
 
 MEDIA_TYPE = "application/problem+json"
 ERRORS_SHOWN = 20  # of one request: enough to mend it, too few to make a small request a large answer
@@ -68,7 +70,7 @@ class Problem(Exception):
 
     def response(self) -> Response:
         """The problem as the answer to the current request."""
-        response = Response(json.dumps(self.body(g.request_id)), self.status, mimetype=MEDIA_TYPE)
+        response = Response(json.dumps(self.body(request_id.get())), self.status, mimetype=MEDIA_TYPE)
         if (seconds := RETRY_AFTER_S.get(self.kind)) is not None:
             response.headers["Retry-After"] = str(seconds)
         return response
@@ -101,7 +103,7 @@ def register(app: Flask) -> None:
         if kind:
             response = Problem(kind, error.description or KINDS[kind][1]).response()
         else:  # a status that the contract has no word for: RFC 9457 calls that about:blank
-            body = {"type": "about:blank", "title": error.name, "status": error.code, "request_id": g.request_id}
+            body = {"type": "about:blank", "title": error.name, "status": error.code, "request_id": request_id.get()}
             response = Response(json.dumps(body), error.code, mimetype=MEDIA_TYPE)
         for name, value in error.get_headers():
             if name.lower() not in ("content-type", "content-length"):

@@ -5,12 +5,13 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 from pydantic import BaseModel, ConfigDict, Field
 
 from .collection import Collection, Item, Job, dumps
 from .idempotency import Answer, InFlight, Key, kept_answer, key_of, once
 from .inbound import MAX_ID, choices, number, numbers, parse, path_id, query, read_body, validate
+from .logs import request_id
 from .problems import Problem
 from .store import Store
 from .writer import Writer
@@ -35,8 +36,10 @@ def if_match() -> Callable[[str], bool]:
     return request.if_match.contains
 
 
-def register(app: Flask, collection: Collection, store: Store, writer: Writer, in_flight: InFlight) -> None:
-    """Add the routes of `collection` to `app`."""
+def register(
+    app: Flask, collection: Collection, store: Store, writer: Writer, in_flight: InFlight, body_limit: int
+) -> None:
+    """Add the routes of `collection` to `app`; a body may have `body_limit` bytes."""
     resource = collection.resource
     path = f"/{resource.name}"
     expand = {"expand": choices(*resource.embeds)} if resource.embed else {}
@@ -63,7 +66,7 @@ def register(app: Flask, collection: Collection, store: Store, writer: Writer, i
 
     @app.post(path, endpoint="create")
     def create() -> Response:
-        body = read_body(request)
+        body = read_body(request, body_limit)
         key = key_of(request, body)
         new = parse(resource.new, body)
 
@@ -77,7 +80,7 @@ def register(app: Flask, collection: Collection, store: Store, writer: Writer, i
 
     @app.post(f"{path}/batch", endpoint="create_batch")
     def create_batch() -> Response:
-        body = read_body(request)
+        body = read_body(request, body_limit)
         key = key_of(request, body)
         items = parse(Batch, body).items
 
@@ -90,7 +93,7 @@ def register(app: Flask, collection: Collection, store: Store, writer: Writer, i
                     checked.append(problem)
             ready = iter(resource.prepare([new for new in checked if not isinstance(new, Problem)]))
             prepared = [new if isinstance(new, Problem) else next(ready) for new in checked]
-            return partial(collection.create_batch, prepared, g.request_id)
+            return partial(collection.create_batch, prepared, request_id.get())
 
         return create_once(key, len(items), prepare)
 
@@ -130,7 +133,7 @@ def register(app: Flask, collection: Collection, store: Store, writer: Writer, i
     @app.patch(f"{path}/<id>", endpoint="change")
     def change(id: str) -> Response:
         number_ = path_id(id)
-        new = parse(change_model, read_body(request))
+        new = parse(change_model, read_body(request, body_limit))
         row = writer.write(partial(collection.update, number_, new, if_match()))
         return Answer(200, dumps(collection.item(row)).encode(), {"ETag": f'"{collection.etag(row)}"'}).response()
 
