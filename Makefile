@@ -10,7 +10,7 @@ export DATA_DIR ?= data
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 READY = .venv/.ready
 
-.PHONY: help demo run test check format lock clean
+.PHONY: help demo run test bench check format lock clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -26,6 +26,10 @@ run: $(READY)  ## the three services until Ctrl-C
 test: $(READY)  ## all tests; those of containers where an engine runs
 	@python -m pytest
 
+bench: $(READY)  ## this project beside its peers; needs wrk
+	@python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@python -m bench $(BENCH)
+
 check: $(READY)  ## lint, format, types
 	@ruff check . && ruff format --check . && mypy
 
@@ -33,7 +37,7 @@ format: $(READY)  ## put the code into its format
 	@ruff check --fix . ; ruff format .
 
 lock: $(READY)  ## the newest versions of all dependencies, with hashes
-	@pip install -q uv && for name in services loadgen dev; do uv pip compile -q --upgrade --universal --generate-hashes \
+	@pip install -q uv && for name in services loadgen dev bench; do uv pip compile -q --upgrade --universal --generate-hashes \
 		--python-version 3.11 --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 		requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 

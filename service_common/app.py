@@ -72,7 +72,6 @@ def build(resource: Resource, package: str, settings: Settings, registry: Collec
 
     app = Service(resource.name, static_folder=None)
     app.settings = settings
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.url_map.merge_slashes = False  # one resource, one path: no redirects
     app.store = Store(
         settings.data_dir / f"{resource.name}.db",

@@ -23,16 +23,22 @@ def read_body(request: Request, limit: int) -> bytes:
     environ = request.environ
     if environ.get("CONTENT_TYPE") != "application/json" or "HTTP_CONTENT_ENCODING" in environ:
         _check_media_type(request)
-    length = int(environ.get("CONTENT_LENGTH") or -1)  # the server has refused what is not a number
+    length = int(environ.get("CONTENT_LENGTH") or -1)  # the server has refused what is not a number; -1: chunked
+    if length > limit:
+        raise too_large(limit)
     try:
-        if length > limit:
-            raise Problem("body-too-large", f"The body has {length} bytes; at most {limit} are accepted.")
-        body: bytes = request.get_data(cache=False) if length < 0 else environ["wsgi.input"].read(length)
+        body: bytes = environ["wsgi.input"].read(length if length >= 0 else limit + 1)
     except (OSError, ParseException) as error:
         raise Problem("malformed-body", f"The body broke off or its framing is wrong: {error}") from None
+    if len(body) > limit:
+        raise too_large(limit)
     if length >= 0 and len(body) != length:
         raise Problem("malformed-body", f"The body broke off after {len(body)} of {length} bytes.")
     return body
+
+
+def too_large(limit: int) -> Problem:
+    return Problem("body-too-large", f"A body may have at most {limit} bytes.")
 
 
 def _check_media_type(request: Request) -> None:
