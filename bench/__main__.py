@@ -40,9 +40,7 @@ def running(*systems: System) -> Iterator[None]:
             system.stop()
 
 
-def interleaved(
-    targets: dict[str, Callable[[], wrk.Sample]], rounds: int
-) -> dict[str, dict[str, float]]:
+def interleaved(targets: dict[str, Callable[[], wrk.Sample]], rounds: int) -> dict[str, dict[str, float]]:
     """Measure the targets in turn, round after round, after one round that does not count."""
     samples: dict[str, list[wrk.Sample]] = {name: [] for name in targets}
     for number in range(rounds + 1):
@@ -50,7 +48,9 @@ def interleaved(
             sample = measure()
             if number:
                 samples[name].append(sample)
-            say(f"{'warm-up' if not number else f'round {number}':8} {name:18} {sample.rate:8.0f}/s  p99 {sample.p99_ms:7.1f} ms")
+            say(
+                f"{'warm-up' if not number else f'round {number}':8} {name:18} {sample.rate:8.0f}/s  p99 {sample.p99_ms:7.1f} ms"
+            )
     return {
         name: {
             "rate": statistics.median(s.rate for s in taken),
@@ -68,12 +68,16 @@ def sqlite_alone(directory: Path, group: int, rows: int) -> float:
     db = apsw.Connection(str(directory / f"alone-{group}.db"))
     db.pragma("journal_mode", "wal")
     db.pragma("synchronous", "full")
-    db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, user_id INT, product_id INT, quantity INT, name TEXT, cents INT)")
+    db.execute(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, user_id INT, product_id INT, quantity INT, name TEXT, cents INT)"
+    )
     began = time.perf_counter()
     for first in range(0, rows, group):
         db.execute("BEGIN IMMEDIATE")
         for row in range(first, min(first + group, rows)):
-            db.execute("INSERT INTO t (user_id, product_id, quantity, name, cents) VALUES (?, 1, 2, 'Tea', 1999)", (row,))
+            db.execute(
+                "INSERT INTO t (user_id, product_id, quantity, name, cents) VALUES (?, 1, 2, 'Tea', 1999)", (row,)
+            )
         db.execute("COMMIT")
     rate = rows / (time.perf_counter() - began)
     db.close()
@@ -90,7 +94,10 @@ def main() -> None:
     def load(url: str, body: str, connections: int = options.connections) -> Callable[[], wrk.Sample]:
         return lambda: wrk.post(url, body, connections=connections, seconds=options.seconds)
 
-    results: dict[str, Any] = {"machine": f"{platform.machine()}, Python {platform.python_version()}", "options": vars(options)}
+    results: dict[str, Any] = {
+        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+        "options": vars(options),
+    }
     with tempfile.TemporaryDirectory(prefix="threefold-bench-") as scratch:
         directory = Path(scratch)
         ours = contenders.threefold(directory / "threefold")

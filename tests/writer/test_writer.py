@@ -1,0 +1,234 @@
+"""The writer of group commit, on real files, and on disks that break."""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import apsw
+import gevent
+import pytest
+from prometheus_client import CollectorRegistry
+
+from service_common.problems import Problem
+from service_common.store import Store
+from service_common.writer import Writer
+
+from .disk import Disk
+
+SCHEMA = "-- version 1\nCREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, x INTEGER UNIQUE) STRICT;"
+names = itertools.count()
+
+
+class Bench:
+    """A store and its writer on a disk that can be broken."""
+
+    def __init__(self, path: Path, **options: Any) -> None:
+        self.path = path / "t.db"
+        self.disk = Disk(f"disk{next(names)}")
+        self.store = Store(self.path, SCHEMA, vfs=self.disk.name)
+        settings = {"queue_limit": 1000, "batch_rows": 1000, "timeout": 5.0} | options
+        self.registry = CollectorRegistry()
+        self.writer = Writer(self.store, registry=self.registry, **settings)
+
+    def insert(self, x: int) -> Callable[[apsw.Connection], int]:
+        return lambda db: db.execute("INSERT INTO t (x) VALUES (?) RETURNING id", (x,)).fetchall()[0][0]
+
+    def spawn(self, *xs: int) -> list[gevent.Greenlet]:
+        """A writer for each, until all have queued."""
+        greenlets = [gevent.spawn(self.outcome, x) for x in xs]
+        gevent.sleep(0)
+        return greenlets
+
+    def outcome(self, x: int) -> Any:
+        """The id that an insert got, or the kind of its problem, or its exception."""
+        try:
+            return self.writer.write(self.insert(x))
+        except Problem as problem:
+            return problem.kind
+        except Exception as error:
+            return error
+
+    def rows(self) -> list[int]:
+        """What another process would see now."""
+        with apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE) as other:
+            return [x for (x,) in other.execute("SELECT x FROM t ORDER BY id").fetchall()]
+
+    def groups(self) -> tuple[int, int]:
+        """Transactions committed, and writes in them."""
+        count = self.registry.get_sample_value("write_group_jobs_count")
+        jobs = self.registry.get_sample_value("write_group_jobs_sum")
+        return int(count or 0), int(jobs or 0)
+
+    def hold_sync(self) -> tuple[threading.Event, threading.Event]:
+        """Make the next sync of the log wait: (set when it waits, set it to go on)."""
+        waiting, go_on = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            waiting.set()
+            assert go_on.wait(20)
+
+        self.disk.on_sync = hold
+        return waiting, go_on
+
+
+def until(event: threading.Event) -> None:
+    """Wait for another thread's event and let the greenlets run meanwhile."""
+    with gevent.Timeout(20):
+        while not event.is_set():
+            gevent.sleep(0.001)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.writer.close(5)
+
+
+def test_writes_that_wait_become_one_transaction(bench: Bench) -> None:
+    syncs = bench.disk.syncs
+    done = gevent.joinall(bench.spawn(*range(200)))
+    assert sorted(greenlet.value for greenlet in done) == list(range(1, 201))
+    assert bench.groups() == (1, 200)
+    assert bench.disk.syncs == syncs + 1
+
+
+def test_a_write_that_fails_rolls_back_alone(bench: Bench) -> None:
+    values = [greenlet.value for greenlet in gevent.joinall(bench.spawn(1, 2, 1, 3))]
+    assert [type(value) for value in values] == [int, int, apsw.ConstraintError, int]
+    assert bench.rows() == [1, 2, 3]
+
+
+def test_a_job_that_breaks_after_it_wrote_leaves_nothing(bench: Bench) -> None:
+    def breaks(db: apsw.Connection) -> None:
+        bench.insert(9)(db)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        bench.writer.write(breaks)
+    assert bench.outcome(1) == 1
+    assert bench.rows() == [1]
+
+
+def test_nobody_is_answered_before_the_sync_has_returned(bench: Bench) -> None:
+    waiting, go_on = bench.hold_sync()
+    early = bench.spawn(1, 2, 3)
+    until(waiting)
+    late = bench.spawn(4)
+    assert not any(greenlet.ready() for greenlet in early + late)
+    assert bench.store.read("SELECT count(*) FROM t") == [(0,)]  # and reads go on meanwhile
+    go_on.set()
+    gevent.joinall(early + late)
+    assert bench.groups() == (2, 4)
+    assert bench.rows() == [1, 2, 3, 4]
+
+
+def test_a_full_queue_refuses_at_once_and_writes_nothing(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, queue_limit=2)
+    waiting, go_on = bench.hold_sync()
+    first = bench.spawn(1)
+    until(waiting)
+    queued = bench.spawn(2, 3)
+    assert bench.outcome(4) == "overloaded"
+    go_on.set()
+    gevent.joinall(first + queued)
+    bench.writer.close(5)
+    assert bench.rows() == [1, 2, 3]
+
+
+def test_after_the_deadline_a_queued_write_is_refused_and_a_taken_one_is_unknown(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, timeout=0.05)
+    waiting, go_on = bench.hold_sync()
+    taken = bench.spawn(1)
+    until(waiting)
+    queued = bench.spawn(2)
+    gevent.joinall(taken + queued)
+    assert [greenlet.value for greenlet in taken + queued] == ["outcome-unknown", "overloaded"]
+    go_on.set()
+    bench.writer.close(5)
+    assert bench.rows() == [1]
+
+
+def test_a_transaction_is_bounded_by_its_rows(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, batch_rows=10)
+    gevent.joinall(bench.spawn(*range(25)))
+    assert bench.groups() == (3, 25)
+    bench.writer.close(5)
+
+
+def test_closing_writes_what_is_queued_and_refuses_the_rest(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    waiting, go_on = bench.hold_sync()
+    queued = bench.spawn(1)
+    until(waiting)
+    queued += bench.spawn(*range(2, 50))
+    bench.writer.stop_accepting()
+    assert bench.outcome(99) == "overloaded"
+    assert not bench.writer.ready()
+    go_on.set()
+    bench.writer.close(5)
+    assert all(isinstance(greenlet.value, int) for greenlet in gevent.joinall(queued))
+    assert bench.rows() == list(range(1, 50))
+    assert not (tmp_path / "t.db-wal").exists()
+
+
+def test_a_full_disk_refuses_writes_and_recovers_by_itself(bench: Bench) -> None:
+    assert bench.outcome(1) == 1
+    bench.disk.full = True
+    values = [greenlet.value for greenlet in gevent.joinall(bench.spawn(2, 3))]
+    assert values == ["storage-unavailable", "storage-unavailable"]
+    bench.writer._committed_at = 0.0  # the last good commit is long ago
+    assert not bench.writer.ready()
+    assert bench.writer.alive()
+    assert bench.store.read("SELECT x FROM t") == [(1,)]
+    bench.disk.full = False
+    assert bench.writer.ready()
+    assert bench.outcome(4) == 2
+    assert bench.rows() == [1, 4]
+
+
+def test_a_failed_sync_is_not_tried_again_and_leaves_nothing(bench: Bench) -> None:
+    assert bench.outcome(1) == 1
+    bench.disk.fsync_fails = True
+    syncs, connection = bench.disk.syncs, bench.store.writing
+    bench.disk.on_sync = lambda: setattr(bench.disk, "fsync_fails", bench.disk.syncs == syncs + 1)
+    assert bench.outcome(2) == "storage-unavailable"
+    assert bench.store.writing is not connection  # opened anew
+    assert bench.rows() == [1]
+    assert bench.outcome(3) in (2, 3)
+    assert bench.rows() == [1, 3]
+    assert bench.store.read("PRAGMA integrity_check") == [("ok",)]
+
+
+def test_a_failed_sync_is_unknown_where_the_log_cannot_be_emptied(bench: Bench) -> None:
+    assert bench.outcome(1) == 1
+    bench.disk.fsync_fails = bench.disk.truncate_fails = True
+    assert bench.outcome(2) == "outcome-unknown"
+    assert bench.outcome(3) in ("storage-unavailable", "outcome-unknown")
+    bench.disk.fsync_fails = bench.disk.truncate_fails = False
+    assert isinstance(bench.outcome(4), int)
+    assert {1, 4} <= set(bench.rows())
+    assert bench.store.read("PRAGMA integrity_check") == [("ok",)]
+
+
+def test_a_database_that_cannot_be_opened_again_refuses_until_it_can(bench: Bench) -> None:
+    assert bench.outcome(1) == 1
+    bench.disk.fsync_fails = bench.disk.open_fails = True
+    bench.outcome(2)
+    bench.disk.fsync_fails = False
+    assert bench.outcome(3) == "storage-unavailable"
+    assert bench.writer.alive()
+    bench.disk.open_fails = False
+    assert isinstance(bench.outcome(4), int)
+    assert {1, 4} <= set(bench.rows())
+    assert 3 not in bench.rows()
+
+
+def test_ready_asks_the_disk_where_the_last_commit_is_old(bench: Bench) -> None:
+    syncs = bench.disk.syncs
+    assert bench.writer.ready()
+    assert bench.disk.syncs == syncs + 1
+    assert bench.writer.ready()
+    assert bench.disk.syncs == syncs + 1
