@@ -1,7 +1,7 @@
 # What the scripts beside this one share.
-started=$(date +%s)
+export CI_STARTED=${CI_STARTED:-$(date +%s)} # handed down, so that all count from the same start
 
-say() { printf '[%4ds] %s\n' "$(($(date +%s) - started))" "$*"; }
+say() { printf '[%4ds] %s\n' "$(($(date +%s) - CI_STARTED))" "$*"; }
 
 # Install Debian packages, if one of them is missing.
 need() {
@@ -15,9 +15,18 @@ need() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-# The mirror that this machine's own sources name.
+# A python3 that can make environments: any will do, Debian's where there is none.
+need_venv() { python3 -c 'import ensurepip' >/dev/null 2>&1 || need python3 python3-venv; }
+
+# The mirror that this machine's own sources name, in either of their formats.
 mirror() {
-  { cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null | awk '$1 == "deb" {print $2}'
-    cat /etc/apt/sources.list.d/*.sources 2>/dev/null | awk '$1 == "URIs:" {print $2}'; } |
-    sed 's/^\[.*\]//' | grep -m1 '/debian/*$'
+  { cat /etc/apt/sources.list /etc/apt/sources.list.d/*.{list,sources} 2>/dev/null || true; } |
+    sed -nE 's/^(deb +(\[[^]]*\] *)?|URIs: *)([^ ]+).*/\3/p' | sed -n '\|/debian/*$|{p;q}'
+}
+
+# The keyring they trust it by.
+keyring() {
+  local named
+  named=$(grep -rhoiE 'signed-by[:=] *[^] ]*debian-archive[^] ]*' /etc/apt/sources.list* 2>/dev/null | sed -n '1s|^[^/]*||p') || true
+  echo "${named:-/usr/share/keyrings/debian-archive-keyring.gpg}"
 }

@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask
@@ -37,9 +38,16 @@ def observe(app: Flask, registry: CollectorRegistry, access_log: bool) -> None:
     )
     answer = app.wsgi_app
     # labels() locks and hashes, and the line's middle is always the same: both are kept for each route.
-    seen: dict[tuple[str, str, str], tuple[Any, Any, str]] = {}
+    seen: dict[tuple[str, str | None, str], tuple[Any, Any, str]] = {}
 
-    def first_seen(method: str, route: str, status: str) -> tuple[Any, Any, str]:
+    matched: ContextVar[str | None] = ContextVar("endpoint", default=None)
+
+    @app.url_value_preprocessor
+    def note(endpoint: str | None, _values: dict[str, Any] | None) -> None:
+        matched.set(endpoint)
+
+    def first_seen(method: str, endpoint: str | None, status: str) -> tuple[Any, Any, str]:
+        route = next(app.url_map.iter_rules(endpoint)).rule if endpoint else "none"
         fixed = {"level": "info", "service": app.name, "message": "request", "method": method, "route": route}
         line = json.dumps(fixed | {"status": int(status)}, separators=(",", ":"))[1:-1]
         return total.labels(method, route, status), seconds.labels(method, route), line
@@ -50,6 +58,7 @@ def observe(app: Flask, registry: CollectorRegistry, access_log: bool) -> None:
         if id is None or not REQUEST_ID.fullmatch(id):
             id = f"{random.getrandbits(128):032x}"
         request_id.set(id)
+        matched.set(None)
         status = "500"
 
         def start(status_line: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
@@ -60,10 +69,8 @@ def observe(app: Flask, registry: CollectorRegistry, access_log: bool) -> None:
 
         body = answer(environ, start)
         took = time.perf_counter() - began
-        request = environ.get("werkzeug.request")
-        rule = request and request.url_rule
         method = environ["REQUEST_METHOD"]
-        key = (method if method in METHODS else "OTHER", rule.rule if rule else "none", status)
+        key = (method if method in METHODS else "OTHER", matched.get(), status)
         if (known := seen.get(key)) is None:
             known = seen[key] = first_seen(*key)
         counter, histogram, line = known

@@ -80,7 +80,7 @@ def acknowledges_before_it_commits_and_is_killed() -> Service:
                 value, failed = run_alone(db, job.run)
                 job.outcome.set_exception(failed) if failed else job.outcome.set(value)
             gevent.sleep(0.05)  # the answers leave
-            if len(batch) > 1 and strikes():
+            if len(batch) > 1 and next(count) % 10 == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
             db.execute("COMMIT")
 
@@ -94,9 +94,7 @@ def accepts_orders_unchecked() -> Service:
 
     def unchecked(lookups: Any, orders: Any) -> list[Any]:
         return [
-            checked
-            if not isinstance(checked, Exception)
-            else orders_service.models.CheckedOrder(new, "Nothing", 100)
+            checked if not isinstance(checked, Exception) else orders_service.models.CheckedOrder(new, "Nothing", 100)
             for new, checked in zip(orders, check(lookups, orders), strict=True)
         ]
 

@@ -93,6 +93,13 @@ class Process:
             self.kill()
             raise
 
+    def resident_mb(self) -> float:
+        """Memory of gunicorn and its worker."""
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in [self.process.pid, *children])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
     def logged(self) -> str:
         return self.log.read_text()
 

@@ -399,7 +399,9 @@ def test_a_service_tells_what_it_is(fleet: Fleet, name: str) -> None:
     assert index["service"] == name and index["version"] and f"/{name}" in index["links"].values()
     document = requests.get(f"{url}/openapi.json", timeout=10).json()
     assert document["openapi"].startswith("3.") and f"/{name}/batch" in document["paths"]
-    assert "http_requests_total" in requests.get(f"{url}/metrics", timeout=10).text
+    counted = f'http_requests_total{{method="GET",route="/{name}/<id>",status="404"}}'
+    get(service(fleet, name), "/0")
+    assert counted in requests.get(f"{url}/metrics", timeout=10).text
     page = requests.get(f"{url}/docs", timeout=10)
     assert page.status_code == 200
     assert "://" not in page.text.replace(url, "")  # nothing from another host

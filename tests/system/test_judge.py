@@ -1,34 +1,15 @@
 """The judge is judged: with a service broken on purpose the audit must fail, and in the right line."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ..fleet import Fleet
-
-RUN_S = 120
-
-
-def run_loadgen(fleet: Fleet, directory: Path, writes: int = 1500) -> tuple[int, dict[str, Any], str]:
-    """One headless run against `fleet`: exit status, report, and what it printed."""
-    env = os.environ | fleet.urls() | {"REPORT_DIR": str(directory)}
-    command = [sys.executable, "-m", "loadgen", "--headless", "--writes", str(writes), "--users", "24"]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=RUN_S)
-    (report,) = directory.glob("report-*.json")
-    return done.returncode, json.loads(report.read_text()), done.stdout + done.stderr
-
-
-def violated(report: dict[str, Any]) -> set[str]:
-    return {invariant["name"] for invariant in report["invariants"] if invariant["count"]}
+from .loadgen import Run, violated
 
 
 def test_sound_services_pass(fleet: Fleet, tmp_path: Path) -> None:
-    status, report, printed = run_loadgen(fleet, tmp_path)
+    status, report, printed = Run(fleet, tmp_path, writes=1500).end()
     assert (status, violated(report)) == (0, set()), printed
     assert "PASS" in printed
     assert all(service["acknowledged"] > 0 for service in report["services"].values())
@@ -54,7 +35,7 @@ def test_sound_services_pass(fleet: Fleet, tmp_path: Path) -> None:
 def test_a_broken_service_fails_in_its_own_line(tmp_path: Path, service: str, fault: str, line: str) -> None:
     broken = Fleet(tmp_path / "data", apps={service: f"tests.broken:{fault}()"})
     try:
-        status, report, printed = run_loadgen(broken.start(), tmp_path)
+        status, report, printed = Run(broken.start(), tmp_path / "reports", writes=1500).end()
     finally:
         broken.stop()
     assert status == 1, printed

@@ -1,0 +1,93 @@
+"""The wiring: Locust's events on one side, the conductor and the shoppers on the other."""
+# mypy: allow-untyped-calls, allow-untyped-decorators
+
+import functools
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import gevent
+from locust import User, events
+from locust.env import Environment
+from locust.runners import LocalRunner
+
+from loadgen.audit import UNDECIDED
+from loadgen.conductor import Conductor, NotReady, wait_until_ready
+from loadgen.options import DEFAULT_WRITES, budget
+from loadgen.settings import BadSetting, Settings
+from loadgen.traffic import KINDS, OutOfWrites, Shopper
+
+IDLE_S = 0.1  # a shopper with nothing left to do waits to be stopped; Locust complains of those that left
+CANNOT_START = 2  # exit status
+BY_NAME = {kind.__name__: kind for kind in KINDS}
+
+
+@events.init.add_listener
+def set_up(environment: Environment, **_: Any) -> None:
+    """Read the settings, wait for the services, connect the conductor. Exits with status 2 where that fails."""
+    options = environment.parsed_options
+    assert options is not None
+    if not isinstance(environment.runner, LocalRunner):
+        cannot_start("An audit needs the whole ledger in one process: leave out --master, --worker and --processes.")
+    try:
+        settings = Settings.from_env()
+        wait_until_ready(settings)
+    except (BadSetting, NotReady) as error:
+        cannot_start(str(error))
+    if environment.web_ui is None:
+        environment.process_exit_code = UNDECIDED  # until there is a verdict
+    else:
+        print(f"Page: http://{options.web_host or 'localhost'}:{options.web_port}{options.web_base_path}", flush=True)
+    if not options.print_stats:
+        logging.getLogger("locust.stats_logger").setLevel(logging.WARNING)  # the report has these tables
+    os.environ.setdefault("SQLITE_TMPDIR", str(settings.report_dir))  # /tmp may be memory
+    default = None if options.run_time else DEFAULT_WRITES
+    options.writes = str(options.writes or "")  # Locust gives what the page's field holds the type of this
+    conductor = Visitor.conductor = Conductor(environment, settings, lambda: budget(options.writes, default))
+    conductor.connect()
+    # Python raises KeyboardInterrupt wherever it is, in the middle of a line of the ledger too; this waits its turn.
+    gevent.signal_handler(signal.SIGINT, interrupt)
+
+
+def interrupt() -> None:
+    """Let the main greenlet end as Ctrl-C ends it."""
+    gevent.get_hub().handle_system_error(KeyboardInterrupt, KeyboardInterrupt())
+
+
+def cannot_start(reason: str) -> NoReturn:
+    """Say why, and exit."""
+    print(f"loadgen: {reason}", file=sys.stderr, flush=True)
+    sys.exit(CANNOT_START)
+
+
+def task_of(kind: Callable[[Shopper], Any]) -> Callable[["Visitor"], None]:
+    """A kind of action as a Locust task; while there is a kind that nobody has begun yet, that one instead."""
+
+    @functools.wraps(kind)
+    def task(user: "Visitor") -> None:
+        run = user.shopper.run
+        if run.phase != "load":
+            gevent.sleep(IDLE_S)
+            return
+        first = run.deal()
+        try:
+            (BY_NAME[first] if first else kind)(user.shopper)
+        except (OutOfWrites, OSError):  # OSError: the ledger; the run has noted it and stops
+            gevent.sleep(IDLE_S)
+
+    return task
+
+
+class Visitor(User):
+    """A Locust user that acts as a shopper."""
+
+    conductor: Conductor
+    tasks = [task_of(kind) for kind, weight in KINDS.items() for _ in range(weight)]  # noqa: RUF012 - Locust's way
+    host = "three services"  # not one: where they are, the settings say
+
+    def on_start(self) -> None:
+        assert self.conductor.client is not None
+        self.shopper = Shopper(self.conductor.client)

@@ -1,0 +1,45 @@
+"""Our option of the command line, and our defaults for Locust's."""
+
+import os
+from argparse import ArgumentTypeError
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # importing it patches the standard library of the whole process
+    from locust.argument_parser import LocustArgumentParser
+
+DEFAULT_WRITES = 10_000
+STOP_TIMEOUT_S = 15  # more than a request may take: what a shopper began, it ends
+
+
+def positive(text: str) -> int:
+    """A number of writes. Raises ArgumentTypeError."""
+    if not text.isdecimal() or not (number := int(text)):
+        raise ArgumentTypeError(f"must be a whole number from 1 on, not {text!r}")
+    return number
+
+
+def add_options(parser: "LocustArgumentParser") -> None:
+    """Our option, and our defaults for Locust's: its command line, environment and files still come before them."""
+    parser.add_argument(
+        "--writes",
+        type=positive,
+        metavar="<int>",
+        env_var="LOADGEN_WRITES",
+        help=f"Stop after exactly this many writes. Default: {DEFAULT_WRITES}, or no limit with --run-time.",
+    )
+    parser.set_defaults(
+        num_users=64,
+        spawn_rate=64,
+        stop_timeout=STOP_TIMEOUT_S,
+        loglevel="WARNING",
+        only_summary=True,
+        autostart="LOCUST_AUTOSTART" not in os.environ,
+    )
+
+
+def budget(writes: str, default: int | None) -> int | None:
+    """How many writes a run may make, from the option or from the field of the page, which may hold any text."""
+    try:
+        return positive(writes)
+    except ArgumentTypeError:
+        return default

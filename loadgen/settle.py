@@ -1,0 +1,33 @@
+"""Settling: every write whose fate is unknown is sent again, with its own key, until it is known."""
+
+import gevent
+from gevent.pool import Pool
+
+from .client import Client
+
+SETTLE_TIMEOUT_S = 60.0  # a service that restarts is back long before
+CONCURRENCY = 16  # few: what fails under load is asked again without it
+FIRST_PAUSE_S = 0.2  # between rounds; doubles up to LONGEST_PAUSE_S
+LONGEST_PAUSE_S = 3.0
+
+
+def settle(client: Client) -> int:
+    """Send again what `client.run.open` holds, round after round; how many writes are still unknown.
+
+    A 503 after an unknown try says nothing about that try, so it does not settle. A PATCH has no key: it is sent
+    again with the version it named, and a 412 then leaves open whether its own first try went in.
+    """
+    pool = Pool(CONCURRENCY)
+    pause = FIRST_PAUSE_S
+    try:
+        with gevent.Timeout(SETTLE_TIMEOUT_S, False):
+            while client.run.open and not client.run.ledger.broken:
+                for op in list(client.run.open.values()):
+                    pool.spawn(client.send, op, "settle")
+                pool.join()
+                if client.run.open:
+                    gevent.sleep(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE_S)
+    finally:
+        pool.kill()
+    return sum(op.size for op in client.run.open.values())

@@ -1,0 +1,165 @@
+"""The whole load generator as a process, against services in memory."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from ..fleet import free_port, wait_until
+from .fake import running
+
+ARGUMENTS = ("--headless", "--writes", "300", "-u", "8", "-r", "8")
+TIMEOUT_S = 60
+
+
+def start(urls: dict[str, str], directory: Path, *arguments: str) -> subprocess.Popen[str]:
+    env = os.environ | {"REPORT_DIR": str(directory), "READY_TIMEOUT": "1"} | urls
+    command = [sys.executable, "-m", "loadgen", *arguments]
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    try:
+        out, err = process.communicate(timeout=TIMEOUT_S)
+    finally:
+        process.kill()
+    return process.returncode, out, err
+
+
+def only_report(directory: Path) -> dict[str, Any]:
+    (path,) = directory.glob("report-*.json")
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+def test_sound_services_pass_after_exactly_that_many_writes(tmp_path: Path) -> None:
+    with running() as urls:
+        status, out, err = finish(start(urls, tmp_path, *ARGUMENTS))
+    assert (status, err) == (0, ""), out
+    *_, verdict, path = out.splitlines()
+    assert verdict.startswith("PASS: 333 writes attempted")
+    report = only_report(tmp_path)
+    assert path == f"Report: {tmp_path}/report-{report['run']}.json"
+    assert report["load"]["writes"] == 300
+    assert sum(service["attempted"] for service in report["services"].values()) == 300 + 33
+
+
+def test_answers_that_are_lost_on_the_way_do_not_make_it_fail(tmp_path: Path) -> None:
+    with running("drop_answers") as urls:
+        status, out, _ = finish(start(urls, tmp_path, *ARGUMENTS))
+    assert status == 0, out
+
+
+@pytest.mark.parametrize(
+    ("fault", "name"),
+    [
+        ("lose", "acknowledged but missing"),
+        ("forget_keys", "duplicated"),
+        ("ignore_if_match", "update lost"),
+        ("compare_case", "equal e-mails"),
+    ],
+)
+def test_a_fault_fails_in_its_line(tmp_path: Path, fault: str, name: str) -> None:
+    with running(fault) as urls:
+        status, out, _ = finish(start(urls, tmp_path, *ARGUMENTS))
+    assert status == 1, out
+    counts = {invariant["name"]: invariant["count"] for invariant in only_report(tmp_path)["invariants"]}
+    assert counts[name] > 0
+    assert "FAIL: " in out
+
+
+def test_services_that_serve_nothing_get_no_verdict(tmp_path: Path) -> None:
+    with running("refuse_all") as urls:
+        status, out, _ = finish(start(urls, tmp_path, *ARGUMENTS))
+    assert status == 2
+    assert "NO VERDICT: the first write to users was not acknowledged" in out
+
+
+def test_with_nothing_listening_it_says_so_in_one_line(tmp_path: Path) -> None:
+    urls = {"USERS_URL": f"http://127.0.0.1:{free_port()}"}
+    status, out, err = finish(start(urls, tmp_path, *ARGUMENTS))
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+    assert "users service" in err
+    assert "USERS_URL" in err
+
+
+@pytest.mark.parametrize(
+    ("env", "arguments", "named"),
+    [
+        ({"ORDERS_URL": "orders"}, (), "ORDERS_URL"),
+        ({"LOADGEN_WRITES": "many"}, (), "--writes"),
+        ({}, ("--writes", "0"), "--writes"),
+        ({}, ("--nonsense",), "--nonsense"),
+        ({}, ("--master",), "--master"),
+    ],
+)
+def test_what_cannot_be_used_is_named_in_one_line(
+    tmp_path: Path, env: dict[str, str], arguments: tuple[str, ...], named: str
+) -> None:
+    status, out, err = finish(start(env, tmp_path, "--headless", *arguments))
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert named in err
+
+
+def test_the_help_names_our_option_among_those_of_locust(tmp_path: Path) -> None:
+    status, out, err = finish(start({}, tmp_path, "--help"))
+    assert (status, err) == (0, "")
+    assert "--writes" in out
+    assert "--headless" in out
+
+
+def test_a_run_time_ends_the_run_instead_of_a_number_of_writes(tmp_path: Path) -> None:
+    with running() as urls:
+        status, out, _ = finish(start(urls, tmp_path, "--headless", "-u", "8", "-r", "8", "--run-time", "2s"))
+    assert status == 0, out
+    assert "without a limit of writes" in out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_is_judged_by_what_it_did(tmp_path: Path, number: signal.Signals) -> None:
+    with running() as urls:
+        process = start(urls, tmp_path, "--headless", "--writes", "1000000", "-u", "8", "-r", "8")
+        ledger = wait_until(lambda: next(tmp_path.glob("ledger-*.jsonl"), None))
+        wait_until(lambda: ledger.stat().st_size > 400_000)
+        process.send_signal(number)
+        status, out, _ = finish(process)
+    assert status == 0, out
+    assert "PASS: " in out
+
+
+def test_the_page_shows_the_run_and_starts_another(tmp_path: Path) -> None:
+    port = free_port()
+    page = f"http://127.0.0.1:{port}"
+
+    def judged(other_than: str = "") -> Any:
+        try:
+            state = requests.get(f"{page}/audit", timeout=5).json()
+        except requests.ConnectionError:
+            return None
+        return state if state["phase"] == "done" and state["run"] != other_than else None
+
+    with running() as urls:
+        process = start(urls, tmp_path, "--web-host", "127.0.0.1", "--web-port", str(port), *ARGUMENTS[1:])
+        first = wait_until(judged)
+        assert first["report"]["summary"].startswith("PASS: 333")
+        # The page's field for --writes, once emptied and once filled.
+        form = {"user_count": "4", "spawn_rate": "4", "host": ""}
+        assert requests.post(f"{page}/swarm", data=form | {"writes": ""}, timeout=5).json()["success"]
+        wait_until(lambda: requests.get(f"{page}/audit", timeout=5).json()["writes"]["attempted"])
+        assert requests.get(f"{page}/audit", timeout=5).json()["writes"]["of"] == 10_000
+        assert requests.post(f"{page}/stop", timeout=20).json()["success"]
+        second = wait_until(lambda: judged(first["run"]))
+        assert requests.post(f"{page}/swarm", data=form | {"writes": "200"}, timeout=5).json()["success"]
+        third = wait_until(lambda: judged(second["run"]))
+        assert third["report"]["summary"].startswith("PASS: 233")
+        process.send_signal(signal.SIGINT)
+        status, _, _ = finish(process)
+    assert status == 0
+    assert len(list(tmp_path.glob("ledger-*.jsonl"))) == 3
