@@ -1,6 +1,6 @@
 """The shapes of orders: as sent and as answered."""
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, Field
 
@@ -34,10 +34,3 @@ class CheckedOrder(NamedTuple):
     new: NewOrder
     product_name: str
     cents: int
-
-
-class EmbeddedOrder(Order):
-    """An order with its user and product as they are now; null where one has been deleted."""
-
-    user: dict[str, Any] | None = None
-    product: dict[str, Any] | None = None

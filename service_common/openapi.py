@@ -101,6 +101,8 @@ def document(resource: Resource) -> Schema:
         models.append((resource.change, "validation"))
     _, defined = models_json_schema(models, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
     item, new, name = ref(resource.item.__name__), ref(resource.new.__name__), resource.name
+    embedded: Schema = {name: {"type": ["object", "null"]} for name in resource.embeds}
+    shown = {"allOf": [item, {"type": "object", "properties": embedded}]} if embedded else item
     versioned = resource.change is not None
     tag = ("ETag",) if versioned else ()
 
@@ -121,7 +123,7 @@ def document(resource: Resource) -> Schema:
     in_path = parameter("id", ID, "The id.", "path")
     page = {
         "type": "object", "required": ["items", "next"],
-        "properties": {"items": {"type": "array", "items": item}, "next": {"type": ["string", "null"]}},
+        "properties": {"items": {"type": "array", "items": shown}, "next": {"type": ["string", "null"]}},
     }  # fmt: skip
     batch = {
         "type": "object", "required": ["items"], "additionalProperties": False,
@@ -147,7 +149,7 @@ def document(resource: Resource) -> Schema:
         {200: answer(200, results, ("Idempotency-Replayed",))}, WRITES, (KEY,), batch,
     )  # fmt: skip
     get = operation(
-        "Read one", {200: answer(200, item, tag)} | ({304: answer(304, headers=tag)} if versioned else {}), READS,
+        "Read one", {200: answer(200, shown, tag)} | ({304: answer(304, headers=tag)} if versioned else {}), READS,
         (in_path, *((IF_NONE_MATCH,) if versioned else ()), *expand),
     )  # fmt: skip
     one: dict[str, Schema] = {"get": get}

@@ -73,7 +73,7 @@ def composed() -> Iterator[Composed]:
         system.compose("up", "-d", "--wait", *SERVICES)
         yield system
     finally:
-        system.compose("down", "-v", "--remove-orphans", check=False)
+        system.compose("down", "-v", "--rmi", "local", "--remove-orphans", check=False)
 
 
 @pytest.fixture

@@ -1,9 +1,21 @@
-"""A disk that can be broken: an SQLite VFS that passes everything on, until it is told to fail or to wait."""
+"""A disk that can be broken: an SQLite VFS that passes everything on, until it is told to fail or to wait.
+
+It also remembers what is certain to be on the platter, so that a power cut can be played: a file's content is as it was
+at its last sync. A sync that failed may have brought everything there or nothing; here it has, which is what a write
+that was refused has to fear. Truncating or deleting a file without a sync is undone by the cut.
+"""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import apsw
+
+
+def io_error(code: int) -> apsw.IOError:
+    error = apsw.IOError("broken on purpose")
+    error.extendedresult = code
+    return error
 
 
 class Disk(apsw.VFS):
@@ -13,41 +25,59 @@ class Disk(apsw.VFS):
         super().__init__(name, base="")
         self.name = name
         self.full = False  # writes to the log fail: no space
+        self.writes_fail = False  # writes to the log fail: I/O error
         self.fsync_fails = False  # syncs of the log fail
         self.truncate_fails = False  # so that the log cannot be emptied
+        self.checkpoint_fails = False  # writes to the database file fail
         self.open_fails = False
         self.on_sync: Callable[[], None] = lambda: None
         self.syncs = 0
+        self.platter: dict[str, bytes] = {}  # by the end of a file's name
 
     def xOpen(self, name: Any, flags: list[int]) -> "File":
         if self.open_fails:
             raise apsw.CantOpenError("broken on purpose")
         return File(self, name, flags)
 
+    def well(self) -> None:
+        """Mend every fault."""
+        self.full = self.writes_fail = self.fsync_fails = False
+        self.truncate_fails = self.checkpoint_fails = self.open_fails = False
+
+    def cut_power(self, directory: Path) -> Path:
+        """What a power cut now would leave behind, put into `directory`; the path of the database there."""
+        directory.mkdir()
+        for suffix, content in self.platter.items():
+            (directory / f"t{suffix}").write_bytes(content)
+        return directory / "t.db"
+
 
 class File(apsw.VFSFile):
     def __init__(self, disk: Disk, name: Any, flags: list[int]) -> None:
         path = name.filename() if isinstance(name, apsw.URIFilename) else name
         self.disk = disk
-        self.is_log = str(path).endswith("-wal")
+        self.path = Path(str(path))
+        self.is_log = self.path.name.endswith("-wal")
         super().__init__("", name, flags)
 
     def xWrite(self, data: bytes, offset: int) -> None:
         if self.is_log and self.disk.full:
             raise apsw.FullError("full on purpose")
+        if self.disk.writes_fail if self.is_log else self.disk.checkpoint_fails:
+            raise io_error(apsw.SQLITE_IOERR_WRITE)
         super().xWrite(data, offset)
 
     def xSync(self, flags: int) -> None:
         if self.is_log:
             self.disk.syncs += 1
             self.disk.on_sync()
-            if self.disk.fsync_fails:
-                error = apsw.IOError("broken on purpose")
-                error.extendedresult = apsw.SQLITE_IOERR_FSYNC
-                raise error
         super().xSync(flags)
+        if self.path.suffix in (".db", ".db-wal"):
+            self.disk.platter[self.path.suffix] = self.path.read_bytes()
+        if self.is_log and self.disk.fsync_fails:
+            raise io_error(apsw.SQLITE_IOERR_FSYNC)
 
     def xTruncate(self, size: int) -> None:
         if self.is_log and self.disk.truncate_fails:
-            raise apsw.IOError("broken on purpose")
+            raise io_error(apsw.SQLITE_IOERR_TRUNCATE)
         super().xTruncate(size)

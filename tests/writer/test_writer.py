@@ -1,90 +1,12 @@
 """The writer of group commit, on real files, and on disks that break."""
 
-import itertools
-import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import apsw
 import gevent
 import pytest
-from prometheus_client import CollectorRegistry
 
-from service_common.problems import Problem
-from service_common.store import Store
-from service_common.writer import Writer
-
-from .disk import Disk
-
-SCHEMA = "-- version 1\nCREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, x INTEGER UNIQUE) STRICT;"
-names = itertools.count()
-
-
-class Bench:
-    """A store and its writer on a disk that can be broken."""
-
-    def __init__(self, path: Path, **options: Any) -> None:
-        self.path = path / "t.db"
-        self.disk = Disk(f"disk{next(names)}")
-        self.store = Store(self.path, SCHEMA, vfs=self.disk.name)
-        settings = {"queue_limit": 1000, "batch_rows": 1000, "timeout": 5.0} | options
-        self.registry = CollectorRegistry()
-        self.writer = Writer(self.store, registry=self.registry, **settings)
-
-    def insert(self, x: int) -> Callable[[apsw.Connection], int]:
-        return lambda db: db.execute("INSERT INTO t (x) VALUES (?) RETURNING id", (x,)).fetchall()[0][0]
-
-    def spawn(self, *xs: int) -> list[gevent.Greenlet]:
-        """A writer for each, until all have queued."""
-        greenlets = [gevent.spawn(self.outcome, x) for x in xs]
-        gevent.sleep(0)
-        return greenlets
-
-    def outcome(self, x: int) -> Any:
-        """The id that an insert got, or the kind of its problem, or its exception."""
-        try:
-            return self.writer.write(self.insert(x))
-        except Problem as problem:
-            return problem.kind
-        except Exception as error:
-            return error
-
-    def rows(self) -> list[int]:
-        """What another process would see now."""
-        with apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE) as other:
-            return [x for (x,) in other.execute("SELECT x FROM t ORDER BY id").fetchall()]
-
-    def groups(self) -> tuple[int, int]:
-        """Transactions committed, and writes in them."""
-        count = self.registry.get_sample_value("write_group_jobs_count")
-        jobs = self.registry.get_sample_value("write_group_jobs_sum")
-        return int(count or 0), int(jobs or 0)
-
-    def hold_sync(self) -> tuple[threading.Event, threading.Event]:
-        """Make the next sync of the log wait: (set when it waits, set it to go on)."""
-        waiting, go_on = threading.Event(), threading.Event()
-
-        def hold() -> None:
-            waiting.set()
-            assert go_on.wait(20)
-
-        self.disk.on_sync = hold
-        return waiting, go_on
-
-
-def until(event: threading.Event) -> None:
-    """Wait for another thread's event and let the greenlets run meanwhile."""
-    with gevent.Timeout(20):
-        while not event.is_set():
-            gevent.sleep(0.001)
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    made.writer.close(5)
+from .bench import Bench, until
 
 
 def test_writes_that_wait_become_one_transaction(bench: Bench) -> None:

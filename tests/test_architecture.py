@@ -1,0 +1,91 @@
+"""Who may know whom: imports go one way, and an image holds one service."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SERVICES = ("users_service", "products_service", "orders_service")
+OWN = {*SERVICES, "service_common", "loadgen", "tests", "bench"}
+MAY_IMPORT = {
+    "service_common": {"service_common"},
+    "loadgen": {"loadgen"},
+    **{service: {service, "service_common"} for service in SERVICES},
+}
+
+
+def imported(file: Path) -> set[str]:
+    """The first part of every module that a file imports; relative imports stay in their package."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add((node.module or "").split(".")[0] if node.level == 0 else file.relative_to(ROOT).parts[0])
+    return names
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_a_package_imports_only_what_it_may(package: str) -> None:
+    files = sorted((ROOT / package).rglob("*.py"))
+    assert files
+    for file in files:
+        assert imported(file) & OWN <= MAY_IMPORT[package], file
+
+
+def test_only_the_look_ups_of_orders_speak_http_to_others() -> None:
+    speaking = {
+        file.relative_to(ROOT).as_posix()
+        for package in ("service_common", *SERVICES)
+        for file in (ROOT / package).rglob("*.py")
+        if imported(file) & {"requests", "urllib3", "http", "httpx"} - {"http"}
+    }
+    assert speaking == {"orders_service/lookups.py"}
+
+
+def test_what_is_common_knows_no_table_and_no_business_word() -> None:
+    words = re.compile(r"\b(users?|products?|orders?|emails?|prices?|cents|quantity)\b", re.IGNORECASE)
+    for file in sorted((ROOT / "service_common").rglob("*.py")):
+        if file.name == "settings.py":
+            continue  # it says where each service is
+        code = ast.unparse(without_docstrings(ast.parse(file.read_text(encoding="utf-8"))))
+        found = [line for line in code.splitlines() if words.search(line.replace("ORDER BY", ""))]
+        assert not found, (file, found)
+
+
+def without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+        ):
+            node.body = body[1:] or [ast.Pass()]  # type: ignore[attr-defined]
+    return tree
+
+
+def test_an_image_holds_what_is_common_and_its_own() -> None:
+    stage, copied = "", {}
+    for line in (ROOT / "Dockerfile").read_text().splitlines():
+        if line.startswith("FROM"):
+            stage = line.split()[-1]
+        elif line.startswith("COPY") and "requirements" not in line:
+            copied.setdefault(stage, []).append(line.split()[1])
+    assert copied == {
+        "service": ["service_common"],
+        "users": ["users_service"],
+        "products": ["products_service"],
+        "orders": ["orders_service"],
+        "loadgen": ["loadgen"],
+    }
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_is_read_in_two_minutes(service: str) -> None:
+    files = [ROOT / service / name for name in ("app.py", "models.py", "schema.sql")]
+    lines = [line for file in files for line in file.read_text().splitlines() if line.strip()]
+    assert len(lines) <= 130

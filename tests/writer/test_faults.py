@@ -1,0 +1,185 @@
+"""Storage that fails at every step of a write: what the callers are told is what a crash would leave."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import apsw
+import gevent
+import pytest
+
+from .bench import Bench, until
+
+
+def spawn(bench: Bench, *runs: Any) -> list[Any]:
+    """The outcomes of jobs that are queued together."""
+    greenlets = [gevent.spawn(bench.outcome_of, run) for run in runs]
+    return [greenlet.value for greenlet in gevent.joinall(greenlets)]
+
+
+def test_what_was_answered_survives_a_crash_and_a_power_cut(bench: Bench) -> None:
+    for x in range(5):
+        bench.outcome(x)
+        assert bench.crashed() == list(range(x + 1))
+        assert bench.cut_off() == list(range(x + 1))
+
+
+def test_what_was_answered_after_a_reopening_survives_too(bench: Bench) -> None:
+    bench.disk.fsync_fails = True
+    bench.outcome(1)
+    bench.disk.well()
+    assert isinstance(bench.outcome(2), int)
+    assert bench.cut_off()[-1] == 2
+
+
+def test_a_commit_that_waits_for_the_disk_is_nobodys_yet(bench: Bench) -> None:
+    waiting, go_on = bench.hold_sync()
+    early = bench.spawn(1, 2, 3)
+    until(waiting)
+    assert not any(greenlet.ready() for greenlet in early)
+    assert bench.rows() == []  # a connection of another process
+    assert 1 not in bench.cut_off()
+    go_on.set()
+    gevent.joinall(early)
+    assert bench.rows() == bench.cut_off() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("fault", ["full", "writes_fail"])
+def test_a_write_that_fails_in_a_job_takes_its_whole_transaction_along(bench: Bench, fault: str) -> None:
+    assert bench.outcome(1) == 1
+    setattr(bench.disk, fault, True)
+    assert spawn(bench, bench.insert(2), bench.insert_large(3), bench.insert(4)) == ["storage-unavailable"] * 3
+    assert bench.rows() == bench.crashed() == bench.cut_off() == [1]
+    bench.disk.well()
+    assert bench.writer.ready()
+    assert isinstance(bench.outcome(5), int)
+    assert bench.rows() == bench.crashed() == bench.cut_off() == [1, 5]
+
+
+def test_a_commit_that_cannot_be_written_is_refused_for_good(bench: Bench) -> None:
+    assert bench.outcome(1) == 1
+    bench.disk.writes_fail = True
+    refused = [greenlet.value for greenlet in gevent.joinall(bench.spawn(2, 3))]
+    bench.disk.well()
+    assert isinstance(bench.outcome(4), int)
+    if set(refused) == {"storage-unavailable"}:
+        assert bench.rows() == bench.crashed() == bench.cut_off() == [1, 4]
+    else:
+        assert set(refused) == {"outcome-unknown"}
+
+
+def test_a_failed_commit_is_given_up_with_its_connection(bench: Bench) -> None:
+    assert bench.outcome(1) == 1
+    sent: list[str] = []
+    connection = bench.store.writing
+    connection.exec_trace = lambda _cursor, sql, _bindings: sent.append(sql) or True  # type: ignore[func-returns-value]
+    bench.disk.fsync_fails = True
+    bench.outcome(2)
+    assert sent.count("COMMIT") == 1
+    bench.disk.well()
+    bench.outcome(3)
+    assert sent.count("COMMIT") == 1
+    assert bench.store.writing is not connection
+
+
+def test_a_refusal_after_a_failed_sync_outlives_a_crash(bench: Bench) -> None:
+    assert bench.outcome(1) == 1
+    syncs = bench.disk.syncs
+    bench.disk.on_sync = lambda: setattr(bench.disk, "fsync_fails", bench.disk.syncs == syncs + 1)
+    assert bench.outcome(2) == "storage-unavailable"
+    assert bench.rows() == bench.crashed() == bench.cut_off() == [1]
+
+
+def test_a_refusal_after_a_failed_sync_outlives_a_power_cut_before_the_database_is_opened_again(bench: Bench) -> None:
+    assert bench.outcome(1) == 1
+    syncs = bench.disk.syncs
+
+    def fail_once_and_stay_shut() -> None:
+        bench.disk.fsync_fails = bench.disk.syncs == syncs + 1
+        bench.disk.open_fails = True
+
+    bench.disk.on_sync = fail_once_and_stay_shut
+    told = bench.outcome(2)
+    left = bench.cut_off()
+    bench.disk.on_sync = lambda: None
+    bench.disk.well()
+    assert (told, left) in [("storage-unavailable", [1]), ("outcome-unknown", [1]), ("outcome-unknown", [1, 2])]
+
+
+def test_a_checkpoint_that_fails_fails_no_write(bench: Bench) -> None:
+    bench.disk.checkpoint_fails = True
+    for x in range(3):  # each fills the log beyond what starts a checkpoint
+        assert isinstance(bench.outcome_of(bench.insert_large(x)), int)
+    assert bench.rows() == bench.crashed() == bench.cut_off() == [0, 1, 2]
+    bench.disk.well()
+    assert isinstance(bench.outcome(3), int)
+    assert bench.store.discard_log()
+    assert bench.rows() == bench.cut_off() == [0, 1, 2, 3]
+
+
+def test_a_transaction_that_cannot_begin_is_refused_and_the_next_one_is_made(bench: Bench) -> None:
+    bench.store.writing.set_busy_timeout(10)
+    with apsw.Connection(str(bench.path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert [greenlet.value for greenlet in gevent.joinall(bench.spawn(1, 2))] == ["storage-unavailable"] * 2
+        assert not bench.writer.ready()
+        assert bench.writer.alive()
+        other.execute("ROLLBACK")
+    assert bench.outcome(3) == 1
+    assert bench.rows() == [3]
+
+
+def test_while_the_database_cannot_be_opened_reads_are_refused_and_come_back_with_it(bench: Bench) -> None:
+    assert bench.outcome(1) == 1
+    bench.disk.fsync_fails = bench.disk.open_fails = True
+    bench.outcome(2)
+    bench.disk.fsync_fails = False
+    for x in range(3, 8):
+        assert bench.outcome(x) == "storage-unavailable"
+        assert not bench.writer.ready()
+    with pytest.raises(Exception, match="storage-unavailable"):
+        bench.store.read("SELECT x FROM t")
+    bench.disk.well()
+    assert bench.writer.ready()
+    assert bench.store.read("SELECT x FROM t WHERE x IN (1, 3, 4, 5, 6, 7)") == [(1,)]
+    assert bench.store.writing.pragma("synchronous") == 2
+    assert bench.store.writing.pragma("journal_mode") == "wal"
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_whatever_fails_and_in_what_order_answers_are_true(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    bench = Bench(tmp_path, batch_rows=4)
+    faults = ["full", "writes_fail", "fsync_fails", "truncate_fails", "checkpoint_fails", "open_fails"]
+    written: set[int] = set()
+    refused: set[int] = set()
+    x = 0
+    for _ in range(40):
+        bench.disk.well()
+        for fault in chance.sample(faults, chance.choice([0, 0, 1, 1, 2, 3])):
+            setattr(bench.disk, fault, True)
+        if chance.random() < 0.5:  # the fault passes while the write is being dealt with
+            heal_at = bench.disk.syncs + chance.randint(1, 3)
+            bench.disk.on_sync = lambda at=heal_at: bench.disk.well() if bench.disk.syncs >= at else None
+        else:
+            bench.disk.on_sync = lambda: None
+        some = list(range(x, x + chance.randint(1, 6)))
+        x = some[-1] + 1
+        runs = [bench.insert(n) if chance.random() < 0.9 else bench.insert_large(n) for n in some]
+        for n, told in zip(some, spawn(bench, *runs), strict=True):
+            assert isinstance(told, int) or told in ("storage-unavailable", "outcome-unknown"), told
+            if isinstance(told, int):
+                written.add(n)
+            elif told == "storage-unavailable":
+                refused.add(n)
+        for left in (bench.crashed(), bench.cut_off()):
+            assert written <= set(left), "an acknowledged write is missing"
+            assert not refused & set(left), "a refused write is there"
+            assert len(left) == len(set(left))
+    bench.disk.well()
+    bench.disk.on_sync = lambda: None
+    assert isinstance(bench.outcome(x), int)
+    bench.writer.close(5)
+    assert written | {x} <= set(bench.rows())
+    assert not refused & set(bench.rows())
+    assert written and refused, "the seed broke nothing, or everything"
