@@ -141,11 +141,7 @@ class Store:
             raise Problem("storage-unavailable", "The database cannot be read at the moment.") from error
 
     def discard_log(self) -> bool:
-        """Move what is committed out of the write-ahead log and empty it; whether that worked.
-
-        After a COMMIT whose fsync failed, the log may hold that transaction whole: a later opening
-        could take it for committed. An emptied log cannot bring it back.
-        """
+        """Move what is committed out of the write-ahead log and empty it; whether that worked."""
         try:
             busy, _, _ = self.writing.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0]
         except apsw.Error:

@@ -18,6 +18,11 @@ from .store import Store, rollback
 STUCK_S = 30.0  # a transaction that takes longer makes /livez fail
 PROBE_S = 1.0  # how old the last commit may be for /readyz to trust it
 
+# What a statement can do wrong by itself; every other error is the storage's, and takes the transaction along.
+OWN_ERRORS = (
+    apsw.ConstraintError, apsw.SQLError, apsw.BindingsError, apsw.MismatchError, apsw.TooBigError, apsw.BusyError,
+)  # fmt: skip
+
 log = logging.getLogger("writer")
 
 
@@ -165,6 +170,7 @@ class Writer:
             outcomes = self._transact(batch)
         except Exception as error:
             self._failed.inc()
+            self._committed_at = 0.0
             log.error("a transaction of %d writes failed: %s", len(batch), error)
             failure = error if isinstance(error, Problem) else self._recover(error)
             for job in batch:
@@ -199,21 +205,28 @@ class Writer:
         return outcomes
 
     def _recover(self, error: Exception) -> Problem:
-        """Bring the store back after a failed transaction, and say what its callers are told."""
+        """Bring the store back after a failed transaction, and say what its callers are told.
+
+        A COMMIT whose fsync failed may have left its transaction whole in the write-ahead log, where the next
+        opening of the file would take it for committed. A later commit overwrites it there: only when one has
+        succeeded is it certain that nothing was written.
+        """
+        certain = not self._needs_reopen
         try:
             rollback(self._store.writing)
-        except apsw.Error:
+            if self._needs_reopen:
+                self._off_loop(touch, self._store.writing)
+                certain = True
+        except apsw.Error as again:
             self._needs_reopen = True
-        gone = Problem("storage-unavailable", "The database could not be written. Try again later.")
-        if not self._needs_reopen:
-            return gone
-        certain = self._off_loop(self._store.discard_log)
-        try:
-            self._reopen()
-        except Problem as again:  # the next write tries again
-            log.error("the database could not be reopened: %s", again)
+            log.error("the disk still fails: %s", again)
+        if self._needs_reopen:
+            try:
+                self._reopen()
+            except Problem as again:  # the next write tries again
+                log.error("%s", again.detail)
         if certain:
-            return gone
+            return Problem("storage-unavailable", "The database could not be written. Try again later.")
         return Problem("outcome-unknown", "The disk failed during the commit. Send it again with the same key.")
 
     def _reopen(self) -> None:
@@ -244,13 +257,13 @@ def run_alone(db: apsw.Connection, run: Callable[[apsw.Connection], Any]) -> tup
     """Run one job in a savepoint: its value, or the exception that rolled it back.
 
     Raises:
-        apsw.Error: the whole transaction is lost, as after an I/O error.
+        apsw.Error: the storage failed, and with it the whole transaction.
     """
     db.execute("SAVEPOINT job")
     try:
         value = run(db)
     except Exception as error:
-        if not db.in_transaction or isinstance(error, (apsw.FullError, apsw.IOError, apsw.CorruptError)):
+        if not db.in_transaction or (isinstance(error, apsw.Error) and not isinstance(error, OWN_ERRORS)):
             raise
         db.execute("ROLLBACK TO job")
         db.execute("RELEASE job")

@@ -35,9 +35,19 @@ class Bench:
     def insert(self, x: int) -> Callable[[apsw.Connection], int]:
         return lambda db: db.execute("INSERT INTO t (x) VALUES (?) RETURNING id", (x,)).fetchall()[0][0]
 
-    def insert_large(self, x: int, size: int = 4 << 20) -> Callable[[apsw.Connection], int]:
+    def insert_large(self, x: int, size: int = 48 << 10) -> Callable[[apsw.Connection], int]:
         """An insert that outgrows the page cache, so that it is written to the log before the COMMIT."""
-        return lambda db: db.execute("INSERT INTO t (x, y) VALUES (?, zeroblob(?)) RETURNING id", (x, size)).get
+
+        def run(db: apsw.Connection) -> int:
+            db.pragma("cache_size", 4)
+            id: int = db.execute("INSERT INTO t (x, y) VALUES (?, randomblob(?)) RETURNING id", (x, size)).get
+            return id
+
+        return run
+
+    def age(self) -> None:
+        """Make the last good commit so long ago that /readyz asks the disk."""
+        self.writer._committed_at = 0.0
 
     def spawn(self, *xs: int) -> list[gevent.Greenlet]:
         """A writer for each, until all have queued."""

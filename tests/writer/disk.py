@@ -28,7 +28,8 @@ class Disk(apsw.VFS):
         self.writes_fail = False  # writes to the log fail: I/O error
         self.fsync_fails = False  # syncs of the log fail
         self.truncate_fails = False  # so that the log cannot be emptied
-        self.checkpoint_fails = False  # writes to the database file fail
+        self.checkpoint_fails = False  # writes to the database file fail; only for a checkpoint that is asked for, as
+        # SQLite forgives one that COMMIT starts by itself, but apsw raises what was raised in here
         self.open_fails = False
         self.on_sync: Callable[[], None] = lambda: None
         self.syncs = 0

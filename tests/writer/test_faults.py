@@ -1,6 +1,7 @@
 """Storage that fails at every step of a write: what the callers are told is what a crash would leave."""
 
 import random
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -106,27 +107,42 @@ def test_a_refusal_after_a_failed_sync_outlives_a_power_cut_before_the_database_
     assert (told, left) in [("storage-unavailable", [1]), ("outcome-unknown", [1]), ("outcome-unknown", [1, 2])]
 
 
-def test_a_checkpoint_that_fails_fails_no_write(bench: Bench) -> None:
+def test_a_checkpoint_that_fails_loses_nothing_and_is_made_later(bench: Bench) -> None:
+    gevent.joinall(bench.spawn(1, 2, 3))
     bench.disk.checkpoint_fails = True
-    for x in range(3):  # each fills the log beyond what starts a checkpoint
-        assert isinstance(bench.outcome_of(bench.insert_large(x)), int)
-    assert bench.rows() == bench.crashed() == bench.cut_off() == [0, 1, 2]
+    assert not bench.store.discard_log()
+    assert bench.outcome(4) == 4
+    assert bench.rows() == bench.crashed() == bench.cut_off() == [1, 2, 3, 4]
     bench.disk.well()
-    assert isinstance(bench.outcome(3), int)
     assert bench.store.discard_log()
-    assert bench.rows() == bench.cut_off() == [0, 1, 2, 3]
+    assert bench.rows() == bench.crashed() == bench.cut_off() == [1, 2, 3, 4]
 
 
 def test_a_transaction_that_cannot_begin_is_refused_and_the_next_one_is_made(bench: Bench) -> None:
     bench.store.writing.set_busy_timeout(10)
-    with apsw.Connection(str(bench.path)) as other:
+    with closing(apsw.Connection(str(bench.path))) as other:
         other.execute("BEGIN IMMEDIATE")
         assert [greenlet.value for greenlet in gevent.joinall(bench.spawn(1, 2))] == ["storage-unavailable"] * 2
         assert not bench.writer.ready()
         assert bench.writer.alive()
         other.execute("ROLLBACK")
-    assert bench.outcome(3) == 1
+        assert bench.outcome(3) == 1
     assert bench.rows() == [3]
+
+
+def test_a_job_that_finds_no_room_for_a_temporary_file_is_refused_as_storage(bench: Bench) -> None:
+    """A batch whose savepoint outgrows memory opens one; the directory for it may be missing or full."""
+
+    def fill(db: apsw.Connection) -> None:
+        db.executemany("INSERT INTO t (x, y) VALUES (?, zeroblob(300))", ((x,) for x in range(2000)))
+
+    def change_all(db: apsw.Connection) -> None:
+        db.execute("UPDATE t SET y = randomblob(300)")
+
+    assert bench.outcome_of(fill) is None
+    bench.disk.open_fails = True
+    assert bench.outcome_of(change_all) in (None, "storage-unavailable")
+    assert bench.outcome(2000) == 2001
 
 
 def test_while_the_database_cannot_be_opened_reads_are_refused_and_come_back_with_it(bench: Bench) -> None:
@@ -136,7 +152,8 @@ def test_while_the_database_cannot_be_opened_reads_are_refused_and_come_back_wit
     bench.disk.fsync_fails = False
     for x in range(3, 8):
         assert bench.outcome(x) == "storage-unavailable"
-        assert not bench.writer.ready()
+    bench.age()
+    assert not bench.writer.ready()
     with pytest.raises(Exception, match="storage-unavailable"):
         bench.store.read("SELECT x FROM t")
     bench.disk.well()
@@ -146,15 +163,15 @@ def test_while_the_database_cannot_be_opened_reads_are_refused_and_come_back_wit
     assert bench.store.writing.pragma("journal_mode") == "wal"
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(16))
 def test_whatever_fails_and_in_what_order_answers_are_true(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     bench = Bench(tmp_path, batch_rows=4)
-    faults = ["full", "writes_fail", "fsync_fails", "truncate_fails", "checkpoint_fails", "open_fails"]
-    written: set[int] = set()
+    faults = ["full", "writes_fail", "fsync_fails", "truncate_fails", "open_fails"]
+    written: set[int] = set()  # as they were told
     refused: set[int] = set()
     x = 0
-    for _ in range(40):
+    for _ in range(30):
         bench.disk.well()
         for fault in chance.sample(faults, chance.choice([0, 0, 1, 1, 2, 3])):
             setattr(bench.disk, fault, True)

@@ -101,7 +101,7 @@ def test_a_full_disk_refuses_writes_and_recovers_by_itself(bench: Bench) -> None
     bench.disk.full = True
     values = [greenlet.value for greenlet in gevent.joinall(bench.spawn(2, 3))]
     assert values == ["storage-unavailable", "storage-unavailable"]
-    bench.writer._committed_at = 0.0  # the last good commit is long ago
+    bench.age()
     assert not bench.writer.ready()
     assert bench.writer.alive()
     assert bench.store.read("SELECT x FROM t") == [(1,)]
@@ -154,3 +154,72 @@ def test_ready_asks_the_disk_where_the_last_commit_is_old(bench: Bench) -> None:
     assert bench.disk.syncs == syncs + 1
     assert bench.writer.ready()
     assert bench.disk.syncs == syncs + 1
+
+
+def test_the_statements_of_a_group_are_one_begin_a_savepoint_each_and_one_commit(bench: Bench) -> None:
+    sent: list[str] = []
+    bench.store.writing.exec_trace = lambda _cursor, sql, _bindings: sent.append(sql.split()[0]) or True  # type: ignore[func-returns-value]
+    gevent.joinall(bench.spawn(1, 2, 1))
+    assert sent == [
+        "BEGIN",
+        *("SAVEPOINT", "INSERT", "RELEASE") * 2,
+        *("SAVEPOINT", "INSERT", "ROLLBACK", "RELEASE"),
+        "COMMIT",
+    ]
+
+
+def test_a_write_of_many_rows_has_a_transaction_to_itself(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, batch_rows=10)
+    weights = [1, 1, 25, 9, 1, 1]
+    jobs = [bench.writer.submit(bench.insert(x), weight) for x, weight in enumerate(weights)]
+    assert [bench.writer.wait(job) for job in jobs] == [1, 2, 3, 4, 5, 6]
+    assert bench.groups() == (4, 6)  # 1 + 1, 25, 9 + 1, 1
+    bench.writer.close(5)
+
+
+@pytest.mark.parametrize("failure", [ValueError, RecursionError, MemoryError, apsw.BusyError, UnicodeError])
+def test_a_job_may_raise_anything(bench: Bench, failure: type[Exception]) -> None:
+    def breaks(db: apsw.Connection) -> None:
+        bench.insert(2)(db)
+        raise failure
+
+    jobs = [bench.writer.submit(run) for run in (bench.insert(1), breaks, bench.insert(3))]
+    assert bench.writer.wait(jobs[0]) == 1
+    with pytest.raises(failure):
+        bench.writer.wait(jobs[1])
+    assert isinstance(bench.writer.wait(jobs[2]), int)
+    assert bench.rows() == [1, 3]
+    assert bench.writer.alive()
+    assert bench.groups() == (1, 3)
+
+
+def test_writes_that_were_given_up_are_not_made_when_the_disk_goes_on(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, timeout=0.05)
+    waiting, go_on = bench.hold_sync()
+    taken = bench.spawn(0)
+    until(waiting)
+    given_up = gevent.joinall(bench.spawn(*range(1, 50)))
+    assert {greenlet.value for greenlet in given_up} == {"overloaded"}
+    go_on.set()
+    gevent.joinall(taken)
+    bench.disk.on_sync = lambda: None
+    assert bench.outcome(50) == 2
+    assert bench.rows() == [0, 50]
+    bench.writer.close(5)
+
+
+def test_a_disk_that_never_answers_does_not_hold_up_a_stop(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, timeout=0.05)
+    waiting, go_on = bench.hold_sync()
+    stuck = bench.spawn(1)
+    until(waiting)
+    queued = bench.spawn(2)
+    stopped = gevent.spawn(bench.writer.close, 0.1)
+    try:
+        assert [greenlet.value for greenlet in gevent.joinall(stuck + queued)] == ["outcome-unknown", "overloaded"]
+        stopped.join(timeout=3)
+        assert stopped.ready()
+    finally:
+        go_on.set()
+        gevent.joinall([stopped])
+    assert bench.rows() in ([], [1])
