@@ -222,7 +222,7 @@ _TABLES = f"""
 CREATE TABLE sent (op INTEGER, item INTEGER, service TEXT, action TEXT, verb TEXT, keyed INTEGER, expects TEXT,
                    product INTEGER, if_match TEXT, {_COLUMNS});
 CREATE TABLE sends (op INTEGER, try INTEGER, line INTEGER);
-CREATE TABLE answers (op INTEGER, item INTEGER, try INTEGER, line INTEGER, outcome TEXT, status INTEGER,
+CREATE TABLE answers (op INTEGER, item INTEGER, try INTEGER, line INTEGER, kept INTEGER, outcome TEXT, status INTEGER,
                       problem TEXT, replayed INTEGER, etag TEXT, id INTEGER, {_COLUMNS});
 CREATE TABLE reads (op INTEGER, of_op INTEGER, of_item INTEGER);
 CREATE TABLE completed (action TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -236,7 +236,8 @@ CREATE TABLE fates AS
     SELECT w.op, w.item, w.keyed,
            min(CASE WHEN a.outcome = 'ok' THEN a.line END) AS acknowledged,
            max(CASE WHEN a.outcome IS NULL OR a.outcome = 'unknown' THEN coalesce(a.line, s.line) END) AS doubt,
-           max(CASE WHEN a.outcome = 'refused' AND a.status < 500 THEN s.line END) AS refusal,
+           max(CASE WHEN a.kept THEN 9223372036854775807
+                    WHEN a.outcome = 'refused' AND a.status < 500 THEN s.line END) AS refusal,
            max(CASE WHEN a.outcome = 'refused' THEN a.line END) AS refused
     FROM sent w JOIN sends s ON s.op = w.op
     LEFT JOIN answers a ON a.op = s.op AND a.item = w.item AND a.try = s.try
@@ -392,7 +393,7 @@ def _load_history(db: sqlite3.Connection, history: Iterable[Line]) -> tuple[str,
                 db.executemany(f"INSERT INTO sent VALUES ({_marks(9 + 11)})", _sent(line))
         else:
             sent = in_flight.pop((line["op"], line["try"]))
-            db.executemany(f"INSERT INTO answers VALUES ({_marks(10 + 11)})", _answers(sent, line, number))
+            db.executemany(f"INSERT INTO answers VALUES ({_marks(11 + 11)})", _answers(sent, line, number))
             if line["event"] == "ok" or (line["event"] == "refused" and line["status"] < 500):
                 db.execute("INSERT OR IGNORE INTO completed VALUES (?)", (line["action"],))
     return run, kinds
@@ -429,20 +430,21 @@ def _answers(sent: Line, line: Line, number: int) -> Iterator[tuple[Any, ...]]:
     if not isinstance(sent["expects"], list):
         row: dict[str, Any] = answer if isinstance(answer, dict) else {}
         yield (
-            *(line["op"], 0, line["try"], number, line["event"], status, line.get("problem"), *common),
+            *(line["op"], 0, line["try"], number, False, line["event"], status, line.get("problem"), *common),
             *(_integer(row.get("id")), *_columns(service, row)),
         )
         return
     for item in range(len(sent["expects"])):
         outcome, problem = line["event"], line.get("problem")
-        row = {}
+        row, kept = {}, False
         if outcome == "ok":
             result = line["answer"]["results"][item]
             status, row = result["status"], result.get("item", {})
             problem = str(result.get("problem", {}).get("type", "")).rpartition("/")[2] or None
             outcome = classify(status, problem, "item" in result)
+            kept = outcome == "refused"  # with the batch's answer, which a later try gets again: it is final
         yield (
-            *(line["op"], item, line["try"], number, outcome, status, problem, *common),
+            *(line["op"], item, line["try"], number, kept, outcome, status, problem, *common),
             *(_integer(row.get("id")), *_columns(service, row)),
         )
 

@@ -421,6 +421,16 @@ def test_a_batch_without_an_answer_is_unknown_in_every_item() -> None:
     assert history.audit().services["users"].unknown == 3
 
 
+def test_an_item_that_a_batch_refused_stays_refused_when_a_later_retry_is_lost() -> None:
+    history = clean()
+    history.ok(20, results(batch(history)), status=200)
+    history.again(20)
+    history.unknown(20, try_=2)
+    report = history.audit()
+    assert report.services["users"].unknown == 0
+    assert report.verdict == HELD
+
+
 def test_a_batch_that_is_replayed_with_another_item_differs() -> None:
     history = clean()
     rows = batch(history)
