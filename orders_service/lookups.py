@@ -113,14 +113,18 @@ class Remote:
             Unavailable: no usable answer within the deadline, or the circuit is open.
         """
         found: Found = {}
-        try:
-            with gevent.Timeout(self._timeout, TimeoutError(f"no answer within {self._timeout:g} s")):
+        # Not an exception class of its own: urllib3 would take a TimeoutError for one of its socket's, and go on.
+        with gevent.Timeout(self._timeout) as deadline:
+            try:
                 self._follow_address()
                 for chunk in chunks(sorted(ids)):
                     found |= self._ask(chunk, request_id)
-        except TimeoutError as error:
-            self._failed(error)
-            raise Unavailable(f"{self.name}: {error}") from error
+            except gevent.Timeout as expired:
+                if expired is not deadline:
+                    raise
+                late = Unavailable(f"{self.name}: no answer within {self._timeout:g} s")
+                self._failed(late)
+                raise late from None
         return found
 
     def _ask(self, ids: list[int], request_id: str) -> Found:

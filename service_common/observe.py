@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,10 @@ def observe(app: Flask, registry: CollectorRegistry, access_log: bool) -> None:
         histogram.observe(took)
         if access_log:
             path = json.dumps(environ["PATH_INFO"][:LONGEST_PATH])
-            sys.stdout.write(f'{{"time":"{now()}",{line},"request_id":"{id}","path":{path},"ms":{took * 1000:.3f}}}\n')
+            with suppress(OSError):  # a log that takes no more must not cost an answer
+                sys.stdout.write(
+                    f'{{"time":"{now()}",{line},"request_id":"{id}","path":{path},"ms":{took * 1000:.3f}}}\n'
+                )
         return body
 
     app.wsgi_app = observed  # type: ignore[method-assign]
