@@ -1,54 +1,116 @@
-"""Bearer tokens, when they are asked for."""
+"""Bearer tokens: when any is configured, every request but the probes presents one."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import requests
 
 from ..fleet import Fleet
+from .client import SERVICES, Item, everything, new_product, new_user, post, raw, refused, send, served
+from .conftest import Alone
 
-SECRET, OTHER = "s3cret-token-of-this-test", "another-valid-one"
+TOKENS = ("first-secret", "second-secret")
 
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    directory: Path = tmp_path_factory.mktemp("guarded")
-    running = Fleet(directory, env={"API_TOKEN": f"{SECRET} {OTHER}"})
+    """The three services, where two tokens are valid."""
+    running = Fleet(tmp_path_factory.mktemp("guarded"), env={"API_TOKEN": " ".join(TOKENS)})
     try:
         yield running.start()
     finally:
         running.stop()
+        for process in running.all:
+            assert not any(token in process.logged() for token in (*TOKENS, "wrong-secret"))
 
 
+def bearer(token: str) -> Item:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@SERVICES
+@pytest.mark.parametrize("token", TOKENS)
+def test_each_of_several_tokens_is_valid(guarded: Fleet, name: str, token: str) -> None:
+    for path in ("/", f"/{name}", "/metrics", "/openapi.json", "/docs"):
+        assert send(served(guarded, name), "GET", path, **bearer(token)).status_code == 200
+
+
+@SERVICES
 @pytest.mark.parametrize(
-    "presented", [None, "", "Bearer", "Bearer wrong", f"Basic {SECRET}", f"Bearer {SECRET}x", "Bearer \xe9"]
-)
-def test_without_a_valid_token_only_the_probes_answer(guarded: Fleet, presented: str | None) -> None:
-    headers = {"Authorization": presented.encode("latin-1")} if presented is not None else {}
-    for path in ("/", "/users", "/users/1", "/metrics", "/docs", "/openapi.json", "/nothing"):
-        answer = requests.get(guarded.users.url + path, headers=headers, timeout=10)
-        assert (answer.status_code, answer.json()["type"]) == (401, "/problems/unauthorized")
-        assert answer.headers["WWW-Authenticate"] == "Bearer"
-    for path in ("/livez", "/readyz"):
-        assert requests.get(guarded.users.url + path, headers=headers, timeout=10).status_code == 200
+    "authorization",
+    [None, "", "Bearer", "Bearer ", "Bearer wrong-secret", "Bearer first-secret second-secret", "Bearer first", "Bearer first-secretx",
+     "first-secret", "Basic first-secret", "Basic Zmlyc3Qtc2VjcmV0", "Bearer FIRST-SECRET", "Bearer \xff", "Bearer " + "x" * 5000],
+)  # fmt: skip
+def test_without_a_valid_token_nothing_is_told(guarded: Fleet, name: str, authorization: str | None) -> None:
+    given = {} if authorization is None else {"Authorization": authorization.encode("latin-1")}
+    for path in (
+        f"/{name}",
+        f"/{name}/1",
+        "/",
+        "/metrics",
+        "/openapi.json",
+        "/docs",
+        "/docs/swagger-ui.css",
+        "/nothing",
+        "/livez/",
+    ):
+        answer = send(served(guarded, name), "GET", path, **given)  # type: ignore[arg-type]
+        refused(answer, "unauthorized")
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-@pytest.mark.parametrize("token", [SECRET, OTHER])
-def test_each_valid_token_opens_and_orders_presents_its_own(guarded: Fleet, token: str) -> None:
-    headers = {"Authorization": f"Bearer {token}"}
-    user = requests.post(
-        f"{guarded.users.url}/users", json={"name": "A", "email": f"{token}@b"}, headers=headers, timeout=10
-    )
-    product = requests.post(
-        f"{guarded.products.url}/products", json={"name": "T", "price": 1}, headers=headers, timeout=10
-    )
-    order = {"user_id": user.json()["id"], "product_id": product.json()["id"], "quantity": 1}
-    assert requests.post(f"{guarded.orders.url}/orders", json=order, headers=headers, timeout=10).status_code == 201
+@SERVICES
+def test_without_a_valid_token_nothing_is_written_or_judged(guarded: Fleet, name: str) -> None:
+    process = served(guarded, name)
+    for body in ({}, b"{", b" " * 2_000_000, new_user() if name == "users" else new_product()):
+        refused(post(process, body), "unauthorized")
+    for method in ("PATCH", "DELETE", "PUT", "OPTIONS", "HEAD"):
+        assert send(process, method, f"/{name}/1").status_code == 401
+    items = send(process, "GET", f"/{name}", **bearer(TOKENS[0])).json()["items"]
+    assert "Ada Lovelace" not in [item.get("name") for item in items]
 
 
-def test_a_token_is_never_logged(guarded: Fleet) -> None:
-    requests.get(f"{guarded.users.url}/users", headers={"Authorization": f"Bearer {SECRET}"}, timeout=10)
-    for process in guarded.all:
-        assert SECRET not in process.logged()
-        assert OTHER not in process.logged()
+@SERVICES
+def test_probes_are_open(guarded: Fleet, name: str) -> None:
+    for path in ("/livez", "/readyz", "/livez?x=1"):
+        for given in ({}, bearer("wrong-secret")):
+            assert send(served(guarded, name), "GET", path, **given).status_code == 200
+
+
+def test_orders_present_a_token_of_their_own(guarded: Fleet) -> None:
+    token = bearer(TOKENS[1])
+    user = post(guarded.users, {"name": "Grace", "email": "grace@example.com"}, **token).json()
+    product = post(guarded.products, new_product(), **token).json()
+    body = {"user_id": user["id"], "product_id": product["id"], "quantity": 1}
+    order = post(guarded.orders, body, **token)
+    assert order.status_code == 201
+    found = send(guarded.orders, "GET", f"/orders/{order.json()['id']}?expand=user", **token)
+    assert found.json()["user"] == user
+
+
+def test_a_token_that_was_sent_twice_is_none(guarded: Fleet) -> None:
+    field = b"Authorization: Bearer first-secret\r\n"
+    (answer,) = raw(guarded.users, b"GET /users HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + field * 2 + b"\r\n")
+    refused(answer, "unauthorized")
+
+
+def test_orders_whose_token_is_not_valid_are_refused_as_a_dependency(alone: Alone) -> None:
+    users, products = alone("users", API_TOKEN="new"), alone("products", API_TOKEN="new")
+    orders = alone("orders", API_TOKEN="old", USERS_URL=users.url, PRODUCTS_URL=products.url)
+    answer = post(orders, {"user_id": 1, "product_id": 1, "quantity": 1}, **bearer("old"))
+    assert "old" not in refused(answer, "dependency-unavailable")["detail"]
+
+
+def test_tokens_come_from_a_file_too(alone: Alone, tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("from-file\n  other\n\n")
+    users = alone("users", API_TOKEN_FILE=str(tmp_path / "tokens"), API_TOKEN="not-this-one")
+    refused(send(users, "GET", "/users"), "unauthorized")
+    refused(send(users, "GET", "/users", **bearer("not-this-one")), "unauthorized")
+    for token in ("from-file", "other"):
+        assert send(users, "GET", "/users", **bearer(token)).status_code == 200
+    assert "from-file" not in users.logged()
+
+
+def test_where_no_token_is_configured_none_is_asked_for(fleet: Fleet) -> None:
+    assert everything(fleet.users) == []
+    assert send(fleet.users, "GET", "/users", **bearer("anything")).status_code == 200

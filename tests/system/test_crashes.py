@@ -1,5 +1,6 @@
 """Services that are killed, stopped and cut off under load, and what is there afterwards."""
 
+import json
 import os
 import signal
 import threading
@@ -10,7 +11,8 @@ import apsw
 import pytest
 import requests
 
-from ..fleet import Fleet, wait_until
+from ..fleet import Fleet, Process, wait_until
+from .clients import Load, body_for, everything, post
 from .loadgen import Run, violated
 
 ORDER = {"user_id": 1, "product_id": 1, "quantity": 1}
@@ -131,3 +133,91 @@ def test_during_an_outage_the_circuit_opens_and_nothing_piles_up(own_fleet: Flee
         if line.startswith('lookup_attempts_total{outcome="failed",service="users"')
     ]
     assert float(line.split()[1]) < 40  # about one a second, not one an order
+
+
+GRACE_S = 12  # gunicorn's for requests in flight
+
+
+@pytest.fixture
+def shop(own_fleet: Fleet) -> Fleet:
+    """A fleet with user 1 and product 1, which every order of a `Load` names; where it loads these, they are its."""
+    assert post(own_fleet.users, body_for("users", 10_000)).status_code == 201
+    assert post(own_fleet.products, body_for("products", 10_000)).status_code == 201
+    return own_fleet
+
+
+def worker_of(process: Process) -> int:
+    """The process id of gunicorn's only worker."""
+    assert process.process is not None
+    arbiter = process.process.pid
+    (worker,) = Path(f"/proc/{arbiter}/task/{arbiter}/children").read_text().split()
+    return int(worker)
+
+
+def check_exactly_once(load: Load) -> None:
+    """Every acknowledged write is there once and as it was answered, and nothing else, but the shop's own."""
+    items = [item for item in everything(load.process) if load.process.service == "orders" or item["id"] != 1]
+    assert items == sorted((attempt.item for attempt in load.acknowledged()), key=lambda item: item["id"])
+    sent = {attempt.item["id"]: body_for(load.process.service, attempt.number) for attempt in load.acknowledged()}
+    assert all(sent[item["id"]].items() <= item.items() for item in items)
+    assert integrity(load.process.database) == "ok"
+
+
+@pytest.mark.parametrize("service", ["users", "products", "orders"])
+def test_whichever_process_of_a_service_is_killed_each_write_is_there_exactly_once(shop: Fleet, service: str) -> None:
+    process: Process = getattr(shop, service)
+    load = Load(process)
+    load.await_more(200)
+
+    os.kill(worker_of(process), signal.SIGKILL)  # the arbiter brings another
+    load.await_more(200)
+
+    process.kill()
+    process.start()
+    load.await_more(200)
+
+    assert process.process is not None
+    orphan = worker_of(process)
+    os.kill(process.process.pid, signal.SIGKILL)  # the arbiter alone: its worker must not write on
+    process.process.wait(10)
+    wait_until(lambda: not Path(f"/proc/{orphan}").exists(), what="the orphaned worker gone")
+    process.start()
+    load.await_more(200)
+
+    load.end()
+    assert load.settle() >= 1  # some were cut off
+    check_exactly_once(load)
+
+
+@pytest.mark.parametrize("service", ["users", "orders"])
+def test_a_stop_under_load_answers_what_is_in_flight_and_keeps_it(shop: Fleet, service: str) -> None:
+    process: Process = getattr(shop, service)
+    load = Load(process, threads=48)
+    load.await_more(400)
+    began = time.monotonic()
+    assert process.stop() == 0
+    assert time.monotonic() - began < GRACE_S
+    attempts = load.end()
+    assert not process.database.with_name(f"{service}.db-wal").exists()  # checkpointed and closed
+
+    answered = {(attempt.status, attempt.kind) for attempt in attempts if attempt.status is not None}
+    assert answered <= {(201, ""), (503, "overloaded"), (503, "dependency-unavailable")}
+    # A request that the service has seen is in its log, and must have been answered.
+    seen = {line["request_id"] for line in map(json.loads, process.logged().splitlines()) if "request_id" in line}
+    lost = [attempt for attempt in attempts if attempt.status is None and attempt.key in seen]
+    assert not lost
+    process.start()
+    check_exactly_once(load)  # nothing was written that was not acknowledged: none needs to be settled
+
+
+def test_a_restart_keeps_what_is_there(shop: Fleet) -> None:
+    assert post(shop.orders, body_for("orders", 5), **{"Idempotency-Key": "kept"}).status_code == 201
+    before = [everything(process) for process in shop.all]
+    for process in shop.all:
+        assert process.stop() == 0
+    for process in shop.all:
+        process.start()
+    assert [everything(process) for process in shop.all] == before
+    again = post(shop.orders, body_for("orders", 5), **{"Idempotency-Key": "kept"})
+    assert (again.status_code, again.headers["Idempotency-Replayed"]) == (201, "true")
+    assert post(shop.orders, body_for("orders", 6)).json()["id"] == 2
