@@ -15,6 +15,7 @@ keepalive = 30  # seconds that a connection may wait for a request, and a reques
 timeout = 60  # seconds without a sign of life until the worker is replaced
 graceful_timeout = 12  # seconds that requests in flight have; then the writer drains
 limit_request_line = 8190
+forwarder_headers = ""  # no header may say what a path means
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 - works on a read-only root
 control_socket_disable = True
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import random
 import time
 from contextvars import ContextVar
 from functools import lru_cache
@@ -11,6 +12,11 @@ LONGEST_MESSAGE = 4000  # characters
 LONGEST_EXCEPTION = 8000
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+
+def new_request_id() -> str:
+    """An id for a request that brought none: 32 hexadecimal digits."""
+    return f"{random.getrandbits(128):032x}"
 
 
 @lru_cache(maxsize=1)

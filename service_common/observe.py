@@ -4,7 +4,6 @@ It wraps the WSGI application, outside Flask: there it sees every answer, and co
 """
 
 import json
-import random
 import re
 import sys
 import time
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from .logs import now, request_id
+from .logs import new_request_id, now, request_id
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -57,7 +56,7 @@ def observe(app: Flask, registry: CollectorRegistry, access_log: bool) -> None:
         began = time.perf_counter()
         id = environ.get("HTTP_X_REQUEST_ID")
         if id is None or not REQUEST_ID.fullmatch(id):
-            id = f"{random.getrandbits(128):032x}"
+            id = new_request_id()
         request_id.set(id)
         matched.set(None)
         status = "500"

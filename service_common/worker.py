@@ -2,7 +2,6 @@
 clients, and a stop that waits for requests but not for idle connections."""
 
 import json
-import secrets
 import sys
 from functools import partial
 from typing import Any, ClassVar
@@ -16,6 +15,8 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
 
+from .logs import new_request_id, request_id
+
 SOCKET_TIMEOUT_S = 35  # without a byte of a body received, or of an answer taken
 SINGLE = frozenset({"AUTHORIZATION", "IDEMPOTENCY-KEY"})  # fields that must not be sent twice
 POLL_S = 0.2  # how soon a signal to stop is seen
@@ -24,12 +25,12 @@ POLL_S = 0.2  # how soon a signal to stop is seen
 def write_problem(sock: Any, status: int, reason: str, message: str) -> None:
     """Answer what never became a request as a problem; in the place of gunicorn's page of HTML."""
     kind = "/problems/malformed-body" if status == 400 else "/problems/internal" if status == 500 else "about:blank"
-    request_id = secrets.token_hex(16)
-    problem = {"type": kind, "title": reason, "status": status, "detail": message[:500], "request_id": request_id}
+    id = request_id.get()
+    problem = {"type": kind, "title": reason, "status": status, "detail": message[:500], "request_id": id}
     body = json.dumps(problem).encode()
     head = (
         f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
-        f"X-Request-ID: {request_id}\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"X-Request-ID: {id}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     util.write_nonblock(sock, head.encode() + body)
 
@@ -87,6 +88,11 @@ class Worker(GeventWorker):  # type: ignore[misc]
         except SystemExit as refusal:
             self.log.critical("%s", refusal)
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
+    def handle_error(self, *args: Any) -> None:
+        """Log and answer what cannot be served, both under one id."""
+        request_id.set(new_request_id())
+        super().handle_error(*args)
 
     def timeout_ctx(self) -> Idle:
         return Idle(self.cfg.keepalive, False)

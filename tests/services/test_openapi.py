@@ -1,0 +1,184 @@
+"""/openapi.json says what the service does; /docs shows it without any other host."""
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import urljoin
+
+import pytest
+
+from ..fleet import Fleet
+from .client import SERVICES, created, get, new_item, post, send, served
+
+
+def document(fleet: Fleet, name: str) -> dict[str, Any]:
+    answer = send(served(fleet, name), "GET", "/openapi.json")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+    described: dict[str, Any] = answer.json()
+    return described
+
+
+def resolved(root: dict[str, Any], node: Any) -> Any:
+    """A part of the document, or what its $ref points to."""
+    while isinstance(node, dict) and "$ref" in node:
+        place: Any = root
+        for step in node["$ref"].removeprefix("#/").split("/"):
+            place = place[step]
+        node = place
+    return node
+
+
+def nodes(node: Any) -> Any:
+    """Every object within a part of the document."""
+    if isinstance(node, dict):
+        yield node
+        for value in node.values():
+            yield from nodes(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from nodes(value)
+
+
+def fits(root: dict[str, Any], schema: Any, value: Any) -> bool:
+    """Whether a value has the types and the members that a schema asks for: as much as these documents use."""
+    schema = resolved(root, schema)
+    if "anyOf" in schema:
+        return any(fits(root, one, value) for one in schema["anyOf"])
+    kinds = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "null": type(None)}
+    types = [schema["type"]] if isinstance(schema.get("type"), str) else schema.get("type", [])
+    if types and not any(isinstance(value, kinds[kind]) for kind in types):
+        return False
+    if isinstance(value, dict):
+        properties = schema.get("properties", {})
+        closed = schema.get("additionalProperties") is False
+        return (
+            set(schema.get("required", [])) <= set(value)
+            and not (closed and set(value) - set(properties))
+            and all(fits(root, part, value[name]) for name, part in properties.items() if name in value)
+        )
+    return not isinstance(value, list) or all(fits(root, schema.get("items", {}), item) for item in value)
+
+
+@SERVICES
+def test_every_reference_in_the_document_leads_somewhere(fleet: Fleet, name: str) -> None:
+    root = document(fleet, name)
+    assert root["openapi"].startswith("3.1")
+    assert root["info"]["version"] == send(served(fleet, name), "GET", "/").json()["version"]
+    references = [node for node in nodes(root) if "$ref" in node]
+    assert len(references) > 10
+    for reference in references:
+        assert isinstance(resolved(root, reference), dict)
+
+
+@SERVICES
+def test_the_document_has_every_route_of_the_contract_and_its_methods(fleet: Fleet, name: str) -> None:
+    paths = document(fleet, name)["paths"]
+    one = {"get"} if name == "orders" else {"get", "patch", "delete"}
+    routes = {
+        f"/{name}": {"get", "post"},
+        f"/{name}/batch": {"post"},
+        f"/{name}/{{id}}": one,
+        "/livez": {"get"},
+        "/readyz": {"get"},
+    }
+    assert routes.items() <= {path: set(methods) for path, methods in paths.items()}.items()
+
+
+@SERVICES
+def test_every_path_parameter_is_described(fleet: Fleet, name: str) -> None:
+    for path, methods in document(fleet, name)["paths"].items():
+        for operation in methods.values():
+            described = {one["name"] for one in operation.get("parameters", []) if one["in"] == "path"}
+            assert described == set(re.findall(r"{(\w+)}", path))
+
+
+@SERVICES
+def test_every_query_parameter_that_is_taken_is_described(fleet: Fleet, name: str) -> None:
+    listed = document(fleet, name)["paths"][f"/{name}"]["get"]["parameters"]
+    described = {one["name"] for one in listed if one["in"] == "query"}
+    expected = {"limit", "after", "ids"} | ({"user_id", "product_id", "expand"} if name == "orders" else set())
+    assert described == expected
+
+
+@SERVICES
+def test_what_is_answered_fits_the_document(fleet: Fleet, name: str) -> None:
+    process, root, body = served(fleet, name), document(fleet, name), new_item(fleet, name)
+    made = post(process, body)
+    id = made.json()["id"]
+    many = post(process, {"items": [new_item(fleet, name), {}]}, "/batch")
+    cases = [
+        (f"/{name}", "post", made), (f"/{name}", "post", post(process, {})), (f"/{name}", "post", post(process, b"{")),
+        (f"/{name}/batch", "post", many), (f"/{name}", "get", get(process)), (f"/{name}", "get", get(process, "?limit=0")),
+        (f"/{name}/{{id}}", "get", get(process, f"/{id}")), (f"/{name}/{{id}}", "get", get(process, "/0")),
+        ("/livez", "get", send(process, "GET", "/livez")), ("/readyz", "get", send(process, "GET", "/readyz")),
+    ]  # fmt: skip
+    for path, method, answer in cases:
+        described = resolved(root, root["paths"][path][method]["responses"][str(answer.status_code)])
+        schema = described["content"][answer.headers["Content-Type"]]["schema"]
+        assert fits(root, schema, answer.json()), (path, method, answer.text)
+
+
+@SERVICES
+def test_what_is_sent_fits_the_document_and_what_is_refused_does_not(fleet: Fleet, name: str) -> None:
+    root, body = document(fleet, name), new_item(fleet, name)
+    schema = root["paths"][f"/{name}"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert fits(root, schema, body)
+    assert not fits(root, schema, body | {"unknown": 1})
+    assert not fits(root, schema, {})
+
+
+def test_what_expand_adds_is_described(fleet: Fleet) -> None:
+    order = created(fleet.orders, new_item(fleet, "orders"))
+    root = document(fleet, "orders")
+    expanded = get(fleet.orders, f"/{order['id']}?expand=user,product").json()
+    content = root["paths"]["/orders/{id}"]["get"]["responses"]["200"]["content"]
+    members: set[str] = set()
+    for node in nodes(resolved(root, content["application/json"]["schema"])):
+        members |= set(resolved(root, node).get("properties", {}))
+    assert set(expanded) <= members
+
+
+class Assets(HTMLParser):
+    """The addresses that a page loads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [
+            value for name, value in attrs if name in ("src", "href") and value and not value.startswith("data:")
+        ]
+
+
+@SERVICES
+@pytest.mark.parametrize("path", ["/docs", "/docs/"])
+def test_the_docs_need_no_other_host(fleet: Fleet, name: str, path: str) -> None:
+    process = served(fleet, name)
+    page = send(process, "GET", path)
+    assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert "://" not in page.text.replace(process.url, "")
+    assets = Assets()
+    assets.feed(page.text)
+    assert any(asset.endswith(".js") for asset in assets.found) and any(
+        asset.endswith(".css") for asset in assets.found
+    )
+    for asset in assets.found:
+        answer = send(process, "GET", urljoin(path, asset))
+        assert answer.status_code == 200 and answer.content
+        if asset.endswith(".css"):
+            for address in re.findall(r"url\(([^)]*)\)", answer.text):
+                assert address.strip("'\"").startswith("data:")
+    assert '"/openapi.json"' in page.text
+
+
+@SERVICES
+def test_the_docs_serve_no_other_file(fleet: Fleet, name: str) -> None:
+    for path in (
+        "/docs/..%2f..%2fapp.py",
+        "/docs/%2e%2e/app.py",
+        "/docs//etc/passwd",
+        "/docs/..%5capp.py",
+        "/docs/../schema.sql",
+    ):
+        assert send(served(fleet, name), "GET", path).status_code == 404

@@ -1,0 +1,112 @@
+"""What a service tells of itself: /, /livez, /readyz, /metrics."""
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from ..fleet import Fleet, wait_until
+from .client import SERVICES, created, everything, get, metric, new_item, post, send, served
+from .conftest import Alone
+
+
+@SERVICES
+def test_a_service_tells_its_name_its_version_and_its_links(fleet: Fleet, name: str) -> None:
+    process = served(fleet, name)
+    index = send(process, "GET", "/").json()
+    assert index["service"] == name
+    assert index["version"].count(".") == 2
+    assert f"/{name}" in index["links"].values()
+    for link in index["links"].values():
+        assert send(process, "GET", link).status_code == 200
+
+
+@SERVICES
+def test_a_service_that_serves_is_alive_and_ready(fleet: Fleet, name: str) -> None:
+    for path in ("/livez", "/readyz"):
+        answer = send(served(fleet, name), "GET", path)
+        assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+
+
+def test_probes_change_nothing(fleet: Fleet) -> None:
+    before = everything(fleet.users)
+    for _ in range(20):
+        send(fleet.users, "GET", "/readyz")
+    assert everything(fleet.users) == before
+
+
+def test_users_being_down_does_not_make_orders_unready(own_fleet: Fleet) -> None:
+    own_fleet.users.stop()
+    own_fleet.products.stop()
+    for path in ("/livez", "/readyz"):
+        assert send(own_fleet.orders, "GET", path).status_code == 200
+    assert get(own_fleet.orders).json() == {"items": [], "next": None}
+
+
+def test_orders_start_before_users_and_products(alone: Alone) -> None:
+    orders = alone("orders", USERS_URL="http://127.0.0.1:1", PRODUCTS_URL="http://127.0.0.1:1")
+    assert send(orders, "GET", "/readyz").status_code == 200
+
+
+@SERVICES
+def test_requests_are_counted_by_method_route_and_status(fleet: Fleet, name: str) -> None:
+    process, item = served(fleet, name), new_item(fleet, name)
+    route = {"method": "POST", "route": f"/{name}"}
+    counted = {status: metric(process, "http_requests_total", **route, status=status) for status in ("201", "422")}
+    timed = metric(process, "http_request_duration_seconds_count", **route)
+    id = created(process, item)["id"]
+    post(process, {})
+    one = {"method": "GET", "route": f"/{name}/<id>", "status": "200"}
+    before = metric(process, "http_requests_total", **one)
+    get(process, f"/{id}")
+    assert metric(process, "http_requests_total", **route, status="201") == counted["201"] + 1
+    assert metric(process, "http_requests_total", **route, status="422") == counted["422"] + 1
+    assert metric(process, "http_request_duration_seconds_count", **route) == timed + 2
+    assert metric(process, "http_requests_total", **one) == before + 1
+
+
+def test_no_client_makes_metrics_grow(fleet: Fleet) -> None:
+    def series() -> set[str]:
+        lines = send(fleet.users, "GET", "/metrics").text.splitlines()
+        return {line.rpartition(" ")[0] for line in lines if line.startswith("http_requests_total")}
+
+    send(fleet.users, "FOO", "/nothing")
+    send(fleet.users, "GET", "/users/0")
+    before = series() | series()
+    for number in range(50):
+        send(fleet.users, f"METHOD{'ABCDEFGHIJ'[number % 10]}", f"/nothing{number}")
+        send(fleet.users, "GET", f"/users/{number}x", X_Request_ID=f"id{number}")
+    assert series() == before
+
+
+@SERVICES
+def test_metrics_are_prometheus_text(fleet: Fleet, name: str) -> None:
+    answer = send(served(fleet, name), "GET", "/metrics")
+    assert answer.headers["Content-Type"].startswith("text/plain; version=")
+    assert len(list(text_string_to_metric_families(answer.text))) >= 5
+
+
+def test_look_ups_are_counted_by_service_and_outcome(own_fleet: Fleet) -> None:
+    created(own_fleet.orders, new_item(own_fleet, "orders"))
+    assert metric(own_fleet.orders, "lookup_attempts_total", service="users", outcome="ok") == 1
+    own_fleet.users.stop()
+    post(own_fleet.orders, {"user_id": 1, "product_id": 1, "quantity": 1})
+    assert metric(own_fleet.orders, "lookup_attempts_total", service="users", outcome="failed") >= 1
+    assert metric(own_fleet.orders, "lookup_attempts_total", service="products", outcome="ok") == 2
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        ({"MAX_BODY_BYTES": "many"}, "MAX_BODY_BYTES"), ({"WRITE_TIMEOUT": "-1"}, "WRITE_TIMEOUT"), ({"DATA_DIR": "/proc/nowhere"}, "DATA_DIR"),
+        ({"API_TOKEN_FILE": "/nowhere"}, "API_TOKEN_FILE"),
+    ],
+)  # fmt: skip
+def test_a_service_that_cannot_start_says_why_in_one_line_and_ends(
+    alone: Alone, env: dict[str, str], message: str
+) -> None:
+    users = alone("users", wait=False, **env)
+    assert users.process is not None
+    process = users.process
+    assert wait_until(lambda: process.poll() is not None, what="its end")
+    assert process.returncode not in (0, None)
+    assert "Traceback" not in users.logged()
+    assert len([line for line in users.logged().splitlines() if message in line]) == 1

@@ -1,0 +1,216 @@
+"""Bytes that no client library would send: each gets one problem, and the service serves on."""
+
+import socket
+
+import pytest
+
+from ..fleet import Fleet, Process
+from .client import SERVICES, TIMEOUT_S, created, everything, new_key, new_user, raw, refused, replies, send, served
+
+HEAD = b"Host: x\r\nContent-Type: application/json\r\n"
+BODY = b'{"name":"A","email":"raw@example.com"}'
+CHUNKED = b"POST /users HTTP/1.1\r\n" + HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+NEXT = b"GET /livez HTTP/1.1\r\nHost: smuggled\r\n\r\n"
+
+
+def posted(*fields: bytes, body: bytes = BODY) -> bytes:
+    """A POST with these header fields and this body."""
+    return b"POST /users HTTP/1.1\r\n" + HEAD + b"".join(field + b"\r\n" for field in fields) + b"\r\n" + body
+
+
+def asked(*fields: bytes, line: bytes = b"GET /livez HTTP/1.1") -> bytes:
+    return b"\r\n".join([line, *fields, b"", b""])
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+LENGTH = b"Content-Length: %d" % len(BODY)
+MALFORMED = {
+    "both lengths": posted(LENGTH, b"Transfer-Encoding: chunked", body=chunk(BODY) + b"0\r\n\r\n"),
+    "two lengths": posted(LENGTH, b"Content-Length: 3"),
+    "the same length twice": posted(LENGTH, LENGTH),
+    "a list of lengths": posted(b"Content-Length: 3, 3"),
+    "a negative length": posted(b"Content-Length: -1"),
+    "a signed length": posted(b"Content-Length: +38"),
+    "a length that is no number": posted(b"Content-Length: many"),
+    "a length in other digits": posted("Content-Length: ٣".encode()),
+    "a hexadecimal length": posted(b"Content-Length: 0x26"),
+    "an empty length": posted(b"Content-Length: "),
+    "chunked twice": posted(
+        b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked", body=chunk(BODY) + b"0\r\n\r\n"
+    ),
+    "identity": posted(b"Transfer-Encoding: identity"),
+    "a body cut short": posted(b"Content-Length: 1000"),
+    "no body where one was announced": posted(b"Content-Length: 38", body=b""),
+    "a chunk size that is no number": CHUNKED + b"zz\r\n" + BODY + b"\r\n0\r\n\r\n",
+    "a negative chunk size": CHUNKED + b"-1\r\n" + BODY + b"\r\n0\r\n\r\n",
+    "a chunk size with 0x": CHUNKED + b"0x26\r\n" + BODY + b"\r\n0\r\n\r\n",
+    "a chunk size with _": CHUNKED + b"2_6\r\n" + BODY + b"\r\n0\r\n\r\n",
+    "an empty chunk size": CHUNKED + b"\r\n" + BODY + b"\r\n0\r\n\r\n",
+    "a chunk longer than its size": CHUNKED + b"3\r\n" + BODY + b"\r\n0\r\n\r\n",
+    "a chunk cut short": CHUNKED + b"26\r\n" + BODY[:5],
+    "chunks without an end": CHUNKED + chunk(BODY),
+    "no chunks at all": CHUNKED,
+    "no request line": b"NONSENSE\r\n\r\n",
+    "no version": b"GET /livez\r\n\r\n",
+    "another version": asked(line=b"GET /livez HTTP/9.9"),
+    "no path": asked(line=b"GET  HTTP/1.1"),
+    "a method in small letters": asked(line=b"get /livez HTTP/1.1"),
+    "control characters in the path": asked(line=b"GET /users/\x01 HTTP/1.1"),
+    "raw bytes in the path": asked(line=b"GET /users/\xff\xfe HTTP/1.1"),
+    "a space before the colon": asked(b"X-A : b"),
+    "no colon": asked(b"X-A"),
+    "a folded header": asked(b"X-A: b\r\n c"),
+    "a null byte in a header": asked(b"X-A: b\x00c"),
+    "a bare CR in a header": asked(b"X-A: b\rX-Injected: 1"),
+    "a bare LF in a header": asked(b"X-A: b\nX-Injected: 1"),
+    "bare LF everywhere": b"GET /livez HTTP/1.1\nHost: x\n\n",
+    "two hosts": asked(b"Host: x", b"Host: y"),
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "a proxy's line": b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\n" + asked(),
+}
+
+
+def alive(process: Process) -> bool:
+    return send(process, "GET", "/readyz").status_code == 200
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_what_is_not_framed_as_http_is_malformed(fleet: Fleet, case: str) -> None:
+    before = everything(fleet.users)
+    (answer,) = raw(fleet.users, MALFORMED[case])
+    refused(answer, "malformed-body")
+    assert everything(fleet.users) == before
+
+
+@SERVICES
+@pytest.mark.parametrize(
+    "case", ["both lengths", "a chunk size that is no number", "a body cut short", "no request line"]
+)
+def test_every_service_refuses_it(fleet: Fleet, name: str, case: str) -> None:
+    (answer,) = raw(served(fleet, name), MALFORMED[case].replace(b"/users", f"/{name}".encode()))
+    refused(answer, "malformed-body")
+    assert alive(served(fleet, name))
+
+
+@pytest.mark.parametrize("case", [case for case in MALFORMED if "chunk" in case or "length" in case])
+def test_nothing_after_a_broken_body_is_taken_for_a_request(fleet: Fleet, case: str) -> None:
+    answers = raw(fleet.users, MALFORMED[case] + NEXT)
+    assert all(answer.status_code == 400 for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (asked(line=b"GET /" + b"a" * 9_000 + b" HTTP/1.1"), 414), (asked(b"X-A: " + b"a" * 9_000), 431), (asked(*[b"X-A: b"] * 150), 431),
+        (posted(b"Transfer-Encoding: xchunked", body=b"0\r\n\r\n"), 501),
+        (posted(b"Expect: nonsense", LENGTH), 417),
+    ],
+    ids=["a long path", "a long header", "many headers", "an unknown coding", "an unknown expectation"],
+)  # fmt: skip
+def test_what_http_has_a_status_of_its_own_for_is_a_problem_too(fleet: Fleet, sent: bytes, status: int) -> None:
+    (answer,) = raw(fleet.users, sent)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json")
+    problem = answer.json()
+    assert (problem["status"], problem["request_id"]) == (status, answer.headers["X-Request-ID"])
+    assert alive(fleet.users)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", b"\r\n", b"G", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100), b"GET / HTTP/1.1\r\nHost"],
+)
+def test_what_never_became_a_request_harms_nobody(fleet: Fleet, sent: bytes) -> None:
+    assert all(answer.status_code == 400 for answer in raw(fleet.users, sent))
+    assert alive(fleet.users)
+
+
+def test_a_key_that_was_sent_twice_is_refused(fleet: Fleet) -> None:
+    for keys in ((b"a", b"a"), (b"a", b"b"), (b"", b"a")):
+        fields = [b"Idempotency-Key: " + key for key in keys]
+        refused(raw(fleet.users, posted(*fields, LENGTH, b"Connection: close"))[0], "idempotency-key-invalid")
+
+
+def test_a_key_in_any_spelling_of_its_name_is_the_same_header(fleet: Fleet) -> None:
+    fields = [b"IDEMPOTENCY-key: a", b"idempotency-KEY: b", LENGTH, b"Connection: close"]
+    refused(raw(fleet.users, posted(*fields))[0], "idempotency-key-invalid")
+
+
+def test_a_post_without_a_body_is_no_json(fleet: Fleet) -> None:
+    for version in (b"1.0", b"1.1"):
+        sent = b"POST /users HTTP/" + version + b"\r\n" + HEAD + b"Connection: close\r\n\r\n"
+        refused(raw(fleet.users, sent)[0], "malformed-json")
+
+
+def test_chunks_of_any_size_make_one_body(fleet: Fleet) -> None:
+    body = b'{"name":"Chunks","email":"chunks@example.com"}'
+    pieces = b"".join(chunk(body[place : place + 1]) for place in range(len(body)))
+    answers = raw(fleet.users, CHUNKED + pieces + b"0;last=1\r\nX-Trailer: 1\r\n\r\n" + NEXT)
+    assert [answer.status_code for answer in answers] == [201, 200]
+
+
+def test_a_client_may_ask_first_whether_to_send_its_body(fleet: Fleet) -> None:
+    body = b'{"name":"Expects","email":"expects@example.com"}'
+    length = b"Content-Length: %d" % len(body)
+    answers = raw(fleet.users, posted(b"Expect: 100-continue", length, b"Connection: close", body=body))
+    assert [answer.status_code for answer in answers] == [100, 201]
+
+
+def test_requests_in_one_connection_are_answered_in_their_order(fleet: Fleet) -> None:
+    with_body = b"GET /users/0 HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
+    refused_body = b"POST /users HTTP/1.1\r\nHost: x\r\nContent-Length: 38\r\n\r\n" + BODY  # not JSON by its type
+    answers = raw(fleet.users, NEXT + with_body + NEXT + refused_body + posted(b"Content-Length: 2", body=b"{}") + NEXT)
+    assert [answer.status_code for answer in answers] == [200, 404, 200, 415, 422, 200]
+
+
+def test_a_refused_body_is_not_taken_for_the_next_request(fleet: Fleet) -> None:
+    smuggled = (b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n" * 40_000)[: (1 << 20) + 1]
+    answers = raw(fleet.users, posted(b"Content-Length: %d" % len(smuggled), body=smuggled) + NEXT)
+    assert [answer.status_code for answer in answers] == [413, 200]
+
+
+@pytest.mark.parametrize("path", [b"http://elsewhere/users?limit=1", b"http://users/users?limit=1"])
+def test_a_request_may_name_the_whole_address(fleet: Fleet, path: bytes) -> None:
+    (answer,) = raw(fleet.users, asked(b"Host: x", b"Connection: close", line=b"GET " + path + b" HTTP/1.1"))
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "field",
+    [b"SCRIPT_NAME: /elsewhere", b"SCRIPT_NAME: /users", b"PATH_INFO: /livez", b"X-Forwarded-Prefix: /users", b"X-HTTP-Method-Override: DELETE",
+     b"X-Original-URL: /livez", b"Idempotency_Key: \x80", b"X-Forwarded-Proto: https", b"X-Forwarded-For: 1.2.3.4", b"Host: evil\"<>",
+     b"Range: bytes=0-3", b"If-Modified-Since: Mon, 23 Nov 2099 00:00:00 GMT", b"Upgrade: h2c", b"TE: gzip", b"Cookie: session=\xff"],
+)  # fmt: skip
+def test_no_header_changes_what_a_path_means(fleet: Fleet, field: bytes) -> None:
+    user = created(fleet.users, new_user())
+    line = b"GET /users/%d HTTP/1.1" % user["id"]
+    (answer,) = raw(fleet.users, asked(field, b"Connection: close", line=line))
+    assert (answer.status_code, answer.json()) == (200, user)
+
+
+@pytest.mark.parametrize("injected", ["%0d%0aX-Injected:%201", "%0aSet-Cookie:%20a=b", "%00", "%E2%80%A8"])
+def test_nothing_from_a_path_gets_into_the_headers_of_an_answer(fleet: Fleet, injected: str) -> None:
+    answer = send(fleet.users, "GET", f"/users/1{injected}")
+    refused(answer, "not-found")
+    assert not {"X-Injected", "Set-Cookie"} & set(answer.headers)
+
+
+def test_a_request_id_cannot_carry_a_header(fleet: Fleet) -> None:
+    for value in (b"a\rX-Injected: 1", b"a\x00", b"a b", b"\xff", b"a" * 129):
+        (answer,) = raw(fleet.users, asked(b"X-Request-ID: " + value, b"Connection: close"))
+        assert answer.headers["X-Request-ID"].encode() != value
+        assert "X-Injected" not in answer.headers
+
+
+def test_a_hundred_clients_who_say_nothing_keep_nobody_waiting(fleet: Fleet) -> None:
+    silent = [socket.create_connection(("127.0.0.1", fleet.users.port), TIMEOUT_S) for _ in range(100)]
+    for connection in silent:
+        connection.sendall(posted(b"Content-Length: 1000", b"X-Request-ID: " + new_key().encode(), body=b"{"))
+    assert created(fleet.users, new_user())
+    for connection in silent:
+        connection.shutdown(socket.SHUT_WR)
+    for connection in silent:
+        with connection, connection.makefile("rb") as answer:
+            refused(replies(answer.read())[0], "malformed-body")

@@ -1,0 +1,191 @@
+"""A service that others need is away: what orders answers meanwhile, and how soon it is well again."""
+
+import resource
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from ..fleet import Fleet, Process, wait_until
+from .clients import Door, Load, body_for, everything, metric, post
+
+LOOKUP_DEADLINE_S = 6  # the round before and one's own, 2 s each, a second of patience and one to answer
+RECOVERY_S = 4  # a probe that hangs may take 1 s, the pause before the next 1.25 s
+MEMORY_MB = 12
+UNKNOWN_USER = {"user_id": 999_999, "product_id": 1, "quantity": 1}
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Fleet]:
+    """The services with user 1 and product 1, which every order here names."""
+    running = Fleet(tmp_path)
+    try:
+        running.start()
+        feed(running)
+        yield running
+    finally:
+        running.stop()
+
+
+def listens(process: Process) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", process.port)) == 0
+
+
+def feed(fleet: Fleet) -> None:
+    assert post(fleet.users, body_for("users", 1)).status_code == 201
+    assert post(fleet.products, body_for("products", 1)).status_code == 201
+
+
+def repeat(stop: threading.Event, ask: Callable[[], requests.Response]) -> list[requests.Response]:
+    """The answers to `ask`, over and over until `stop` is set."""
+    answers = []
+    while not stop.is_set():
+        answers.append(ask())
+        stop.wait(0.01)
+    return answers
+
+
+@pytest.mark.parametrize(("victim", "how", "seconds"), [("users", signal.SIGKILL, 10), ("products", signal.SIGSTOP, 7)])
+def test_during_an_outage_under_load_no_order_is_accepted_and_after_it_all_are(
+    shop: Fleet, victim: str, how: signal.Signals, seconds: float
+) -> None:
+    away: Process = getattr(shop, victim)
+    load = Load(shop.orders)
+    load.await_more(200)
+    reads: list[requests.Response] = []
+    over = threading.Event()
+    url = f"{shop.orders.url}/orders/{load.acknowledged()[0].item['id']}"
+    reader = threading.Thread(target=lambda: reads.extend(repeat(over, lambda: requests.get(url, timeout=30))))
+    probes: list[requests.Response] = []
+    prober = threading.Thread(target=lambda: probes.extend(repeat(over, lambda: post(shop.orders, UNKNOWN_USER))))
+
+    began = time.monotonic()
+    away.signal(how)
+    wait_until(lambda: any(attempt.kind for attempt in list(load.attempts)), 10, "a refused order")
+    memory, failed = shop.orders.resident_mb(), metric(shop.orders, "lookup_attempts_total", outcome="failed")
+    reader.start()
+    prober.start()
+    over.wait(max(0.0, began + seconds - time.monotonic()))  # the outage lasts
+    assert shop.orders.resident_mb() - memory < MEMORY_MB
+    failed = metric(shop.orders, "lookup_attempts_total", outcome="failed") - failed
+    assert requests.get(f"{shop.orders.url}/readyz", timeout=10).status_code == 200
+    assert post(shop.orders, {"items": [body_for("orders", 1)]}, "/batch").status_code == 503
+    assert requests.get(f"{url}?expand=user,product", timeout=10).status_code == 503
+    ended = time.monotonic()
+    away.start() if how == signal.SIGKILL else away.signal(signal.SIGCONT)
+    returned = time.monotonic()
+    wait_until(
+        lambda: any(attempt.status == 201 and attempt.began > ended for attempt in list(load.attempts)),
+        RECOVERY_S,
+        "orders accepted again",
+    )
+    load.await_more(200)
+    over.set()
+    reader.join()
+    prober.join()
+
+    attempts = load.end()
+    during = [attempt for attempt in attempts if attempt.began > began and attempt.ended < ended and attempt.status]
+    refused = [attempt for attempt in during if attempt.status == 503]
+    assert len(refused) > 20
+    assert {(attempt.kind, attempt.retry_after) for attempt in refused} == {("dependency-unavailable", "1")}
+    assert max(attempt.ended - attempt.began for attempt in attempts) < LOOKUP_DEADLINE_S
+    accepted = [attempt for attempt in during if attempt.status == 201]
+    assert len(accepted) <= 2 * 16  # those whose look-ups had been made when the service went
+    assert failed <= 3 + seconds / 0.75  # the circuit: a probe in a while, not one for each order
+    assert Counter(read.status_code for read in reads) == {200: len(reads)}
+    assert max(read.elapsed.total_seconds() for read in reads) < 1
+    assert {probe.status_code for probe in probes} <= {422, 503}
+    late = [attempt for attempt in attempts if attempt.began > returned + RECOVERY_S]
+    assert all(attempt.status == 201 for attempt in late)
+    assert not any(attempt.unknown() for attempt in attempts)
+    load.check()  # none is there that was refused
+    assert Counter(identity["user_id"] for identity in everything(shop.orders)) == {1: len(load.acknowledged())}
+
+
+def test_an_answer_that_never_ends_is_given_up_in_time_and_the_next_one_taken(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path)
+    door = Door(fleet.users)
+    fleet.orders.env["USERS_URL"] = door.url
+    try:
+        fleet.start()
+        feed(fleet)
+        assert post(fleet.orders, body_for("orders", 1)).status_code == 201
+        door.dripping.set()
+        refused = post(fleet.orders, body_for("orders", 2))
+        assert refused.status_code == 503
+        assert refused.elapsed.total_seconds() < LOOKUP_DEADLINE_S
+        door.dripping.clear()  # what drips already goes on, new requests are answered
+        wait_until(
+            lambda: post(fleet.orders, body_for("orders", 3)).status_code == 201, RECOVERY_S, "an order accepted"
+        )
+    finally:
+        door.close()
+        fleet.stop()
+
+
+def test_a_look_up_that_hangs_is_given_up_at_its_deadline(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path, env={"LOOKUP_TIMEOUT": "1", "LOOKUP_ATTEMPT_TIMEOUT": "3"})
+    door = Door(fleet.users)
+    fleet.orders.env["USERS_URL"] = door.url
+    try:
+        fleet.start()
+        feed(fleet)
+        assert post(fleet.orders, body_for("orders", 1)).status_code == 201
+        door.open.clear()
+        refused = post(fleet.orders, body_for("orders", 2))
+        assert refused.status_code == 503
+        assert refused.elapsed.total_seconds() < 2
+        assert metric(fleet.orders, "lookup_attempts_total", outcome="failed") == 1
+    finally:
+        door.close()
+        fleet.stop()
+
+
+@pytest.mark.parametrize("service", ["users", "orders"])
+def test_a_disk_that_takes_no_more_refuses_writes_and_recovers_by_itself(shop: Fleet, service: str) -> None:
+    """The limit is a real one: the operating system refuses to let the worker's files grow."""
+    process: Process = getattr(shop, service)
+    process.stop()
+    process.env["ACCESS_LOG"] = "0"  # the limit would hold for the log too
+    process.start()
+    assert process.process is not None
+    children = Path(f"/proc/{process.process.pid}/task/{process.process.pid}/children").read_text().split()
+    (worker,) = map(int, children)
+    load = Load(process)
+    load.await_more(100)
+    soft, hard = resource.prlimit(worker, resource.RLIMIT_FSIZE)
+    resource.prlimit(worker, resource.RLIMIT_FSIZE, (0, hard))
+    wait_until(lambda: sum(attempt.status == 503 for attempt in list(load.attempts)) > 50, what="refused writes")
+    wait_until(lambda: requests.get(f"{process.url}/readyz", timeout=10).status_code == 503, what="not ready")
+    assert requests.get(f"{process.url}/livez", timeout=10).status_code == 200
+    resource.prlimit(worker, resource.RLIMIT_FSIZE, (soft, hard))
+    wait_until(lambda: requests.get(f"{process.url}/readyz", timeout=10).status_code == 200, 5, "ready again")
+    load.await_more(100)
+    attempts = load.end()
+    kinds = {attempt.kind for attempt in attempts if attempt.status != 201}
+    assert kinds <= {"storage-unavailable", "outcome-unknown"} and kinds
+    told = [attempt for attempt in attempts if attempt.kind == "storage-unavailable"]
+    assert all(attempt.retry_after for attempt in told)
+    load.settle()
+    if service == "orders":
+        load.check()
+    else:  # user 1 is the shop's
+        there = {item["email"] for item in everything(process)}
+        assert not {body_for(service, attempt.number)["email"] for attempt in told} & there
+        assert {attempt.item["email"] for attempt in load.acknowledged()} <= there
+
+
+def test_a_log_that_takes_no_more_loses_no_answer(own_fleet: Fleet) -> None:
+    own_fleet.users.stop()
+    own_fleet.users.log = Path("/dev/full")
+    own_fleet.users.start(wait=False)
+    wait_until(lambda: listens(own_fleet.users), what="users listening")
+    assert post(own_fleet.users, body_for("users", 1)).status_code == 201
