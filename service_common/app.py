@@ -16,7 +16,6 @@ from . import access, health, observe, openapi, problems, routes
 from .collection import Collection, Resource, dumps
 from .idempotency import InFlight, purge
 from .logs import JsonFormatter
-from .problems import Problem
 from .settings import Settings
 from .store import Store
 from .writer import Writer
@@ -113,5 +112,5 @@ def keep_house(writer: Writer) -> None:
         try:
             while writer.write(purge):
                 pass
-        except Problem as problem:
-            logging.getLogger("housekeeping").warning("expired keys were not deleted: %s", problem)
+        except Exception as error:  # whatever it was, it is tried again in a minute
+            logging.getLogger("housekeeping").warning("expired keys were not deleted: %s", error)

@@ -121,6 +121,7 @@ class Store:
         if self.writing.pragma("journal_mode", "wal") != "wal":
             raise Unstartable(f"{self.path}: this file system cannot hold an SQLite database in WAL mode.")
         self.writing.pragma("synchronous", "full")
+        self.writing.pragma("temp_store", "memory")  # no transaction fails for a temporary file
         self.writing.pragma("fullfsync", True)  # on macOS a plain fsync does not reach the disk
         migrate(self.writing, self._schema)
         self._reading = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY, vfs=self._vfs)

@@ -74,8 +74,13 @@ class Idle(gevent.Timeout):  # type: ignore[misc]
     @classmethod
     def end_all(cls) -> None:
         """Close every connection that waits for a request."""
-        for timeout, greenlet in list(cls.waiting.items()):
-            gevent.kill(greenlet, timeout)
+        for timeout in list(cls.waiting):
+            gevent.get_hub().loop.run_callback(timeout.end)
+
+    def end(self) -> None:
+        """Close the connection, if it still waits: its request may have arrived since this was decided."""
+        if (greenlet := self.waiting.get(self)) is not None:
+            greenlet.throw(self)
 
 
 class Worker(GeventWorker):  # type: ignore[misc]

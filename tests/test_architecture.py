@@ -73,8 +73,8 @@ def test_an_image_holds_what_is_common_and_its_own() -> None:
     for line in (ROOT / "Dockerfile").read_text().splitlines():
         if line.startswith("FROM"):
             stage = line.split()[-1]
-        elif line.startswith("COPY") and "requirements" not in line:
-            copied.setdefault(stage, []).append(line.split()[1])
+        elif line.startswith(("COPY", "ADD")) and "/tmp/requirements.txt" not in line:
+            copied.setdefault(stage, []).extend(word for word in line.split()[1:-1] if not word.startswith("--"))
     assert copied == {
         "service": ["service_common"],
         "users": ["users_service"],

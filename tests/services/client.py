@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import apsw
 import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
@@ -36,6 +37,16 @@ LONGEST_LINE = 30_000  # of a log: a message of 4,000 characters, escaped, and w
 Item = dict[str, Any]
 Result = TypeVar("Result")
 unique = itertools.count(1)
+local = threading.local()
+
+
+def session() -> requests.Session:
+    """The connections of this thread."""
+    if not hasattr(local, "session"):
+        local.session = requests.Session()
+        local.session.trust_env = False  # no proxy stands before a service
+    kept: requests.Session = local.session
+    return kept
 
 
 def served(fleet: Fleet, name: str) -> Process:
@@ -76,7 +87,7 @@ def send(process: Process, method: str, path: str, body: Any = None, **headers: 
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     data = None if body is None else encoded(body)
     given = named if body is None else JSON | named
-    return requests.request(
+    return session().request(
         method, f"{process.url}{path}", data=data, headers=given, timeout=TIMEOUT_S, allow_redirects=False
     )
 
@@ -114,6 +125,16 @@ def everything(process: Process, query: str = "limit=1000") -> list[Item]:
         items += page["items"]
         path = page["next"]
     return items
+
+
+def rows(process: Process) -> int:
+    """How many items lie in the database of a service, which was asked itself."""
+    db = apsw.Connection(str(process.database), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        found = db.execute(f"SELECT count(*) FROM {process.service}").fetchall()
+        return int(found[0][0])
+    finally:
+        db.close()
 
 
 def refused(answer: "requests.Response | Reply", kind: str) -> Item:

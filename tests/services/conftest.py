@@ -11,11 +11,15 @@ from .client import log_lines
 Alone = Callable[..., Process]
 
 
-@pytest.fixture(scope="module")
-def fleet(fleet: Fleet) -> Iterator[Fleet]:
-    """The three services, shared by a module; whatever its tests sent, each line of their logs is JSON."""
-    yield fleet
-    for process in fleet.all:
+@pytest.fixture(scope="session")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """The three services, shared by all tests of this folder; whatever these sent, each line of their logs is JSON."""
+    running = Fleet(tmp_path_factory.mktemp("services"))
+    try:
+        yield running.start()
+    finally:
+        running.stop()
+    for process in running.all:
         assert log_lines(process)
 
 

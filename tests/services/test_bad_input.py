@@ -163,12 +163,9 @@ def test_a_change_has_the_same_limit(fleet: Fleet) -> None:
     assert send(fleet.users, "PATCH", f"/users/{user['id']}", body).status_code == 200
 
 
-def test_a_thousand_wrong_bodies_leave_the_service_as_it_was(fleet: Fleet) -> None:
+def test_hundreds_of_wrong_bodies_leave_the_service_as_it_was(fleet: Fleet) -> None:
     first = created(fleet.users, new_user())["id"]
-    with requests.Session() as session:
-        for number in range(1000):
-            body = list(NOT_I_JSON.values())[number % 40]
-            assert (
-                session.post(f"{fleet.users.url}/users", data=body, headers=JSON, timeout=TIMEOUT_S).status_code == 400
-            )
+    for _ in range(5):
+        for body in NOT_I_JSON.values():
+            refused(post(fleet.users, body), "malformed-json")
     assert created(fleet.users, new_user())["id"] == first + 1

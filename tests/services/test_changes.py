@@ -103,7 +103,8 @@ def test_what_was_deleted_is_gone(fleet: Fleet, name: str) -> None:
     refused(delete(process, id), "not-found")
     refused(delete(process, id, If_Match="*"), "not-found")
     refused(patch(process, id, {"name": "Gone"}), "not-found")
-    assert id not in [item["id"] for item in everything(process)]
+    assert get(process, f"?ids={id}").json()["items"] == []
+    assert id not in [item["id"] for item in everything(process, f"after={id - 1}")]
 
 
 @CHANGEABLE

@@ -116,15 +116,6 @@ def test_a_log_that_cannot_be_written_costs_no_answer(alone: Alone) -> None:
     limit_files(products, resource.RLIM_INFINITY)
 
 
-def test_a_database_that_another_program_holds_is_unavailable_and_then_available_again(alone: Alone) -> None:
-    products = alone("products")
-    db = apsw.Connection(str(products.database))
-    db.execute("BEGIN IMMEDIATE")
-    refused(post(products, new_product()), "storage-unavailable")
-    db.close()
-    assert created(products, new_product())["id"] == 1
-
-
 def test_a_defect_shows_its_cause_in_the_log_only(alone: Alone) -> None:
     products = alone("products")
     with apsw.Connection(str(products.database)) as db:

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from ..fleet import Fleet, Process
-from .client import SERVICES, TIMEOUT_S, created, everything, new_key, new_user, raw, refused, replies, send, served
+from .client import SERVICES, TIMEOUT_S, created, new_key, new_user, raw, refused, replies, rows, send, served
 
 HEAD = b"Host: x\r\nContent-Type: application/json\r\n"
 BODY = b'{"name":"A","email":"raw@example.com"}'
@@ -79,10 +79,10 @@ def alive(process: Process) -> bool:
 
 @pytest.mark.parametrize("case", MALFORMED)
 def test_what_is_not_framed_as_http_is_malformed(fleet: Fleet, case: str) -> None:
-    before = everything(fleet.users)
+    before = rows(fleet.users)
     (answer,) = raw(fleet.users, MALFORMED[case])
     refused(answer, "malformed-body")
-    assert everything(fleet.users) == before
+    assert rows(fleet.users) == before
 
 
 @SERVICES

@@ -18,6 +18,7 @@ from .client import (
     patch,
     post,
     refused,
+    rows,
     send,
     served,
 )
@@ -123,10 +124,12 @@ def test_a_single_item_takes_no_parameters_of_lists(fleet: Fleet, name: str, que
 @pytest.mark.parametrize("limit", [1, 7, 30, 1000])
 def test_a_list_is_walked_to_its_end_exactly_once(fleet: Fleet, name: str, limit: int) -> None:
     made = many(fleet, name, 30)
-    items = everything(served(fleet, name), f"limit={limit}")
+    start = 0 if limit == 1000 else made[0]["id"] - 1
+    items = everything(served(fleet, name), f"limit={limit}&after={start}")
     ids = [item["id"] for item in items]
     assert ids == sorted(set(ids))
     assert items[-30:] == made
+    assert len(items) == (rows(served(fleet, name)) if limit == 1000 else 30)
 
 
 @SERVICES

@@ -8,8 +8,13 @@ import time
 from pathlib import Path
 
 import apsw
+import gevent
 import pytest
 import requests
+from gevent import socket
+from gevent.event import AsyncResult
+
+from service_common.worker import Idle
 
 from ..fleet import Fleet, Process, wait_until
 from .clients import Load, body_for, everything, post
@@ -221,3 +226,29 @@ def test_a_restart_keeps_what_is_there(shop: Fleet) -> None:
     again = post(shop.orders, body_for("orders", 5), **{"Idempotency-Key": "kept"})
     assert (again.status_code, again.headers["Idempotency-Replayed"]) == (201, "true")
     assert post(shop.orders, body_for("orders", 6)).json()["id"] == 2
+
+
+def test_a_stop_does_not_reach_into_a_request_that_has_just_arrived() -> None:
+    """Its connection was idle when the stop looked, and is not any more when the stop takes effect."""
+    server, client = socket.socketpair()
+    ended: list[str] = []
+
+    def connection() -> None:
+        with Idle(30, False):
+            server.recv(1)
+        try:
+            AsyncResult().get(timeout=0.05)  # as a request waits for its write
+        except gevent.Timeout as timeout:
+            ended.append(type(timeout).__name__)
+
+    def arrive() -> None:
+        client.send(b"x")
+        time.sleep(0.02)  # the loop is busy, so that the request and the stop are seen in the same turn
+
+    idle = gevent.spawn(connection)
+    gevent.sleep(0)
+    gevent.spawn(arrive)
+    gevent.sleep(0.01)
+    Idle.end_all()
+    idle.join(timeout=5)
+    assert ended == ["Timeout"]  # the request's own, not the idle connection's

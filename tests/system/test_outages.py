@@ -39,8 +39,8 @@ def listens(process: Process) -> bool:
 
 
 def feed(fleet: Fleet) -> None:
-    assert post(fleet.users, body_for("users", 1)).status_code == 201
-    assert post(fleet.products, body_for("products", 1)).status_code == 201
+    assert post(fleet.users, body_for("users", 10_000)).status_code == 201
+    assert post(fleet.products, body_for("products", 10_000)).status_code == 201
 
 
 def repeat(stop: threading.Event, ask: Callable[[], requests.Response]) -> list[requests.Response]:

@@ -1,0 +1,70 @@
+"""Settings: every wrong one is named, none is guessed."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service_common.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("MAX_BODY_BYTES", ["0", "-1", "1.5", "many", "1e6", "0x10", " "]), ("WRITE_QUEUE_LIMIT", ["0", "x"]), ("WRITE_BATCH_ROWS", ["0", "x"]),
+        ("WRITE_TIMEOUT", ["0", "-1", "ten", "inf", "nan", "3601"]), ("DRAIN_TIMEOUT", ["0", "x"]), ("LOOKUP_TIMEOUT", ["0", "x"]),
+        ("LOOKUP_ATTEMPT_TIMEOUT", ["0", "x"]), ("BREAKER_FAILURES", ["0", "x"]), ("BREAKER_COOLDOWN", ["0", "x"]), ("ACCESS_LOG", ["perhaps", "2"]),
+    ],
+)  # fmt: skip
+def test_an_unusable_setting_is_named_and_says_what_is_wrong(name: str, values: list[str]) -> None:
+    for value in values:
+        with pytest.raises(SystemExit, match=rf"Unusable setting\. {name}: .+ Correct the environment") as refused:
+            Settings.from_env({name: value})
+        assert "\n" not in str(refused.value)
+
+
+def test_every_unusable_setting_is_named_at_once() -> None:
+    with pytest.raises(SystemExit, match=r"MAX_BODY_BYTES.*WRITE_TIMEOUT"):
+        Settings.from_env({"WRITE_TIMEOUT": "x", "MAX_BODY_BYTES": "x"})
+
+
+def test_every_setting_can_be_set_by_its_name_in_capitals(tmp_path: Path) -> None:
+    values: dict[str, Any] = {
+        name: field.default for name, field in Settings.model_fields.items() if field.default is not None
+    }
+    values |= {
+        "write_timeout": 7.0,
+        "max_body_bytes": 9,
+        "access_log": False,
+        "api_token_file": tmp_path,
+        "api_token": "t",
+    }
+    assert Settings.from_env({name.upper(): str(value) for name, value in values.items()}) == Settings(**values)
+
+
+def test_small_letters_and_empty_values_do_not_count() -> None:
+    assert Settings.from_env({"write_timeout": "7", "WRITE_TIMEOUT": "", "API_TOKEN_FILE": ""}) == Settings()
+
+
+def test_every_setting_has_a_description_for_the_readme() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize("content", [b"", b" \n\t", b"\xff\xfe"])
+def test_a_token_file_without_a_token_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "tokens").write_bytes(content)
+    with pytest.raises(SystemExit, match="API_TOKEN_FILE"):
+        Settings(api_token_file=tmp_path / "tokens").tokens()
+
+
+@pytest.mark.parametrize("name", ["missing", "."])
+def test_a_token_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SystemExit, match="API_TOKEN_FILE cannot be read"):
+        Settings(api_token_file=tmp_path / name).tokens()
+
+
+def test_a_token_is_in_no_message(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as refused:
+        Settings.from_env({"API_TOKEN": "secret", "WRITE_TIMEOUT": "x"})
+    assert "secret" not in str(refused.value)
+    assert "secret" not in str(Settings(api_token="secret"))
