@@ -4,12 +4,11 @@
 import sys
 import time
 import traceback
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
 import gevent
-from flask import Response, jsonify
 from locust.env import Environment
 from locust.exception import StopTest
 from locust.runners import STATE_CLEANUP, STATE_INIT, STATE_SPAWNING, STATE_STOPPED, Runner
@@ -18,6 +17,7 @@ from . import readback, report, sample
 from .audit import UNDECIDED, audit
 from .client import Client, Http
 from .ledger import read
+from .page import add_tab
 from .report import Latency, Measured
 from .run import Run
 from .settings import SERVICES, Settings
@@ -26,6 +26,7 @@ from .traffic import KIND_NAMES
 
 PROGRESS_EVERY_S = 5.0
 READY_PAUSE_S = 0.25
+EARLIER_RUNS = 20  # that the page still lists
 
 
 class NotReady(Exception):
@@ -70,21 +71,21 @@ class Conductor:
         self.settings = settings
         self.run: Run | None = None
         self.client: Client | None = None
+        self._earlier = deque[dict[str, Any]](maxlen=EARLIER_RUNS)  # the latest first
         self._console = report.new_console()
         self._budget = budget
         self._judging: gevent.Greenlet | None = None
         self._quitting = False
 
     def connect(self) -> None:
-        """Listen to Locust's events, and add the route /audit to its page."""
+        """Listen to Locust's events, and add our tab to its page."""
         events = self.environment.events
         events.test_start.add_listener(self._begin)
         events.test_stop.add_listener(self._end)
         events.quitting.add_listener(self._quit)
-        web_ui = self.environment.web_ui
-        if web_ui and web_ui.app:
+        if web_ui := self.environment.web_ui:
             base = getattr(self.environment.parsed_options, "web_base_path", "")
-            web_ui.app.add_url_rule(f"{base}/audit", "audit", web_ui.auth_required_if_enabled(self._page))
+            add_tab(web_ui, base, self.settings.report_dir, self._state)
 
     @property
     def _runner(self) -> Runner:
@@ -101,6 +102,8 @@ class Conductor:
         self._runner.update_state(STATE_SPAWNING)
         if self._judging:
             self._judging.join()  # what is measured must not share the processor with an audit
+        if self.run:
+            self._earlier.appendleft(self.run.outcome())
         try:
             run = self.run = Run(self.settings.report_dir, KIND_NAMES, self._budget())
         except OSError as error:
@@ -197,14 +200,13 @@ class Conductor:
             judged = gevent.get_hub().threadpool.apply(
                 audit, (read(run.ledger.path), found, tuple(run.flaws), run.directory)
             )
-            path = run.directory / f"report-{run.mark}.json"
             times = {"started_at": run.started_at.isoformat(timespec="milliseconds")}
             content = report.as_json(judged, measured, times | {"ledger": str(run.ledger.path), "read_back": str(rows)})
             run.report, run.verdict = content, judged.verdict
             report.show(judged, measured, self._console)
             try:
-                report.write(content, path)
-                self._say(f"Report: {path}")
+                report.write(content, run.file("report"))
+                self._say(f"Report: {run.file('report')}")
             except OSError as error:  # the verdict stands
                 self._say(f"The report could not be written: {error}.")
         except Exception:  # whatever it is: without an audit there is no verdict, and the page must live
@@ -234,9 +236,9 @@ class Conductor:
             unknown = attempted - acknowledged - refused
             self._say(f"{line}; acknowledged {acknowledged:,}, refused {refused:,}, unknown {unknown:,}")
 
-    def _page(self) -> Response:
-        """The state of the last run, or of the one that goes on, as JSON."""
-        return jsonify(self.run.state() if self.run else {"phase": None})
+    def _state(self) -> dict[str, Any]:
+        """The last run, or the one that goes on, and those before it: what the page shows."""
+        return (self.run.state() if self.run else {"phase": None}) | {"earlier": list(self._earlier)}
 
     def _say(self, line: str) -> None:
         self._console.print(line, soft_wrap=True)

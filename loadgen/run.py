@@ -12,11 +12,18 @@ from uuid import uuid4
 
 from gevent.event import Event
 
+from .audit import INVARIANTS
 from .ledger import Ledger, Op
 from .settings import SERVICES
 
 Phase = Literal["sample", "load", "settle", "audit", "done"]
+FILES = {"report": "report-{}.json", "ledger": "ledger-{}.jsonl"}  # what a run leaves, by kind
 MARK_LENGTH = 6  # of 36 characters: two thousand million marks, and only runs on the same data must differ
+
+
+def file_of(directory: Path, mark: str, kind: str) -> Path:
+    """Where a run puts its file of a kind."""
+    return directory / FILES[kind].format(mark)
 
 
 @dataclass(slots=True)
@@ -58,8 +65,12 @@ class Run:
         self.verdict: int | None = None
         self._ops = 0
         self._undealt = list(kinds)
-        self.ledger = Ledger(directory / f"ledger-{self.mark}.jsonl")
+        self.ledger = Ledger(self.file("ledger"))
         self.ledger.write({"event": "run", "run": self.mark, "kinds": self._undealt})
+
+    def file(self, kind: str) -> Path:
+        """Where this run puts its file of a kind."""
+        return file_of(self.directory, self.mark, kind)
 
     def take(self, wanted: int = 1) -> int:
         """How many of `wanted` more writes the load may make; 0 when the budget is used up."""
@@ -136,5 +147,20 @@ class Run:
             "flaws": self.flaws,
             "verdict": self.verdict,
             "ledger": str(self.ledger.path),
+            "files": [kind for kind in FILES if self.file(kind).is_file()],
+            "invariants": self._invariants(),
             "report": self.report,
         }
+
+    def _invariants(self) -> list[dict[str, Any]]:
+        """The invariants with what was found; until then without."""
+        if self.report is not None:
+            found: list[dict[str, Any]] = self.report["invariants"]
+            return found
+        return [{"name": each.name, "meaning": each.meaning, "count": None, "examples": []} for each in INVARIANTS]
+
+    def outcome(self) -> dict[str, Any]:
+        """What a page still shows of a run when another has begun."""
+        state = self.state()
+        summary = self.report["summary"] if self.report else "No verdict."
+        return {key: state[key] for key in ("run", "started_at", "verdict", "files")} | {"summary": summary}

@@ -140,7 +140,7 @@ def test_the_page_shows_the_run_and_starts_another(tmp_path: Path) -> None:
 
     def judged(other_than: str = "") -> Any:
         try:
-            state = requests.get(f"{page}/audit", timeout=5).json()
+            state = requests.get(f"{page}/audit/state", timeout=5).json()
         except requests.ConnectionError:
             return None
         return state if state["phase"] == "done" and state["run"] != other_than else None
@@ -152,8 +152,8 @@ def test_the_page_shows_the_run_and_starts_another(tmp_path: Path) -> None:
         # The page's field for --writes, once emptied and once filled.
         form = {"user_count": "4", "spawn_rate": "4", "host": ""}
         assert requests.post(f"{page}/swarm", data=form | {"writes": ""}, timeout=5).json()["success"]
-        wait_until(lambda: requests.get(f"{page}/audit", timeout=5).json()["writes"]["attempted"])
-        assert requests.get(f"{page}/audit", timeout=5).json()["writes"]["of"] == 10_000
+        wait_until(lambda: requests.get(f"{page}/audit/state", timeout=5).json()["writes"]["attempted"])
+        assert requests.get(f"{page}/audit/state", timeout=5).json()["writes"]["of"] == 10_000
         assert requests.post(f"{page}/stop", timeout=20).json()["success"]
         second = wait_until(lambda: judged(first["run"]))
         assert requests.post(f"{page}/swarm", data=form | {"writes": "200"}, timeout=5).json()["success"]
