@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, Response, abort, request, send_file
 from locust.web import WebUI
 
-from .html import TEMPLATES, audit_page
+from .markup import TEMPLATES, audit_page
 from .run import FILES, file_of
 
 TAB = {"title": "Audit", "key": "audit"}
