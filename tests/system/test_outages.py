@@ -17,7 +17,7 @@ from .clients import Door, Load, body_for, everything, metric, post
 
 LOOKUP_DEADLINE_S = 6  # the round before and one's own, 2 s each, a second of patience and one to answer
 RECOVERY_S = 4  # a probe that hangs may take 1 s, the pause before the next 1.25 s
-MEMORY_MB = 12
+MEMORY_MB = 30  # what the allocator keeps of a busier minute; thousands of refused orders that piled up would be more
 UNKNOWN_USER = {"user_id": 999_999, "product_id": 1, "quantity": 1}
 
 
