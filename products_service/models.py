@@ -10,7 +10,9 @@ from service_common.fields import Body, Change, Name
 
 HIGHEST = 1_000_000
 CENT = Decimal("0.01")
-DECIMAL = re.compile(r"(?=.*[0-9])[0-9]{0,40}\.?[0-9]{0,2}")
+DECIMAL = re.compile(r"(?=.*[0-9])[0-9]{0,40}(\.[0-9]{0,2})?")
+
+PRICE_PATTERN = r"^(0{0,33}1000000(\.0{0,2})?|0{0,34}[0-9]{1,6}(\.[0-9]{0,2})?|\.[0-9]{1,2})$"
 
 
 def cents(price: Any) -> int:
@@ -36,9 +38,10 @@ Price = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "string", "pattern": r"^(0*1000000(\.0{0,2})?|0*[0-9]{1,6}(\.[0-9]{0,2})?|\.[0-9]{1,2})$"},
-                {"type": "number", "minimum": 0, "maximum": 1000000, "multipleOf": 0.01},
+                {"type": "string", "pattern": PRICE_PATTERN},
+                {"type": "number", "minimum": 0, "maximum": HIGHEST},
             ],
+            "description": "0.00 to 1000000.00 with at most two decimals, also as a number.",
             "examples": ["19.99"],
         }
     ),

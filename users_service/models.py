@@ -5,9 +5,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, StringConstraints
 
-from service_common.fields import Body, Change, Name
+from service_common.fields import NOT_VISIBLE, Body, Change, Name
 
-PART = r"[^@\s\x00-\x1f\x7f-\x9f]+"  # on either side of the one @: no white space, no control characters
+PART = f"[^@{NOT_VISIBLE}]+"  # on either side of the one @: no white space, no control characters
 Email = Annotated[str, StringConstraints(max_length=254, pattern=f"^{PART}@{PART}$")]
 
 

@@ -35,5 +35,8 @@ def alone(tmp_path: Path) -> Iterator[Alone]:
     try:
         yield start
     finally:
+        for process in started:  # all are told before any is waited for
+            if process.process is not None and process.process.poll() is None:
+                process.process.terminate()
         for process in started:
             process.stop()

@@ -127,6 +127,21 @@ def test_what_is_sent_fits_the_document_and_what_is_refused_does_not(fleet: Flee
     assert not fits(root, schema, {})
 
 
+@SERVICES
+def test_no_default_breaks_its_own_schema(fleet: Fleet, name: str) -> None:
+    """A PATCH leaves out what stays: how the service marks that inside is none of the document's business."""
+    for node in nodes(document(fleet, name)):
+        if "default" in node:
+            assert len(str(node["default"])) >= node.get("minLength", 0), node
+            assert "anyOf" not in node and node["default"] != -1, node
+
+
+@SERVICES
+def test_no_number_is_a_multiple_of_a_fraction(fleet: Fleet, name: str) -> None:
+    """Validators count in binary: to them 19.99 is no multiple of 0.01."""
+    assert all(isinstance(node.get("multipleOf", 1), int) for node in nodes(document(fleet, name)))
+
+
 def test_what_expand_adds_is_described(fleet: Fleet) -> None:
     order = created(fleet.orders, new_item(fleet, "orders"))
     root = document(fleet, "orders")
