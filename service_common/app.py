@@ -51,7 +51,10 @@ class Service(Flask):
         """What matches a request's path to its route. Hosts and schemes do not matter here."""
         if request is None:
             return None
-        return MapAdapter(self.url_map, "localhost", "/", "", "http", request.path, request.method)
+        path = request.path
+        if request.environ["PATH_INFO"].startswith("//"):  # Werkzeug would take it for one slash
+            path = f"/.{request.environ['PATH_INFO']}"  # leads nowhere
+        return MapAdapter(self.url_map, "localhost", "/", "", "http", path, request.method)
 
     def close(self) -> None:
         """Write what is queued, checkpoint, close the database."""

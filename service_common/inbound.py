@@ -23,6 +23,8 @@ def read_body(request: Request, limit: int) -> bytes:
     environ = request.environ
     if environ.get("CONTENT_TYPE") != "application/json" or "HTTP_CONTENT_ENCODING" in environ:
         _check_media_type(request)
+    if environ.get("HTTP_TRANSFER_ENCODING", "chunked").lower() != "chunked":
+        raise Problem("unsupported-media-type", "Send the body as application/json in UTF-8, not compressed.")
     length = int(environ.get("CONTENT_LENGTH") or -1)  # the server has refused what is not a number; -1: chunked
     if length > limit:
         raise too_large(limit)

@@ -84,8 +84,10 @@ def pointer(location: tuple[int | str, ...]) -> str:
 def from_validation(error: ValidationError) -> Problem:
     """What pydantic found wrong with a body, as one problem."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    errors = [{"pointer": pointer(e["loc"]), "detail": e["msg"].removeprefix("Value error, ")} for e in found]
-    return Problem("validation", f"{len(errors)} of the body's fields cannot be accepted.", errors)
+    errors = [
+        {"pointer": pointer(e["loc"]), "detail": e["msg"].removeprefix("Value error, ")} for e in found[:ERRORS_SHOWN]
+    ]
+    return Problem("validation", f"{len(found)} of the body's fields cannot be accepted.", errors)
 
 
 def register(app: Flask) -> None:

@@ -12,6 +12,7 @@ from gevent.server import StreamServer
 from gunicorn import util
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
+from gunicorn.http.errors import InvalidHeader
 from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
 
@@ -24,6 +25,8 @@ POLL_S = 0.2  # how soon a signal to stop is seen
 
 def write_problem(sock: Any, status: int, reason: str, message: str) -> None:
     """Answer what never became a request as a problem; in the place of gunicorn's page of HTML."""
+    if status == 501:  # an unknown transfer coding: the framing is the client's fault
+        status, reason = 400, "Bad Request"
     kind = "/problems/malformed-body" if status == 400 else "/problems/internal" if status == 500 else "about:blank"
     id = request_id.get()
     problem = {"type": kind, "title": reason, "status": status, "detail": message[:500], "request_id": id}
@@ -48,6 +51,16 @@ def refuse_repeated(request: Any) -> None:
     if len(found) > 1 and len(set(found)) < len(found):
         request.headers = [field for field in request.headers if field[0] not in found]
         request.headers += [(name, "") for name in set(found)]
+
+
+def require_host(request: Any) -> None:
+    """Refuse a request of HTTP/1.1 without Host: RFC 9112, section 3.2. Of two, gunicorn has refused it.
+
+    Raises:
+        InvalidHeader: gunicorn answers it with 400.
+    """
+    if request.version >= (1, 1) and not any(name == "HOST" for name, _ in request.headers):
+        raise InvalidHeader("HOST")
 
 
 class Log(Logger):  # type: ignore[misc]
@@ -107,6 +120,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
         Without that a client whose next request is already here is served again and again, and the rest wait.
         """
+        require_host(request)
         refuse_repeated(request)
         again = super().handle_request(listener, request, *args)
         gevent.sleep(0)

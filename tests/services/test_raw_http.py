@@ -19,7 +19,9 @@ def posted(*fields: bytes, body: bytes = BODY) -> bytes:
 
 
 def asked(*fields: bytes, line: bytes = b"GET /livez HTTP/1.1") -> bytes:
-    return b"\r\n".join([line, *fields, b"", b""])
+    """A request with these header fields, and a Host where they have none."""
+    host = [] if any(field.lower().startswith(b"host") for field in fields) else [b"Host: x"]
+    return b"\r\n".join([line, *host, *fields, b"", b""])
 
 
 def chunk(data: bytes) -> bytes:
@@ -69,6 +71,9 @@ MALFORMED = {
     "bare LF everywhere": b"GET /livez HTTP/1.1\nHost: x\n\n",
     "two hosts": asked(b"Host: x", b"Host: y"),
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "no host": b"GET /livez HTTP/1.1\r\nX-A: b\r\n\r\n",
+    "an unknown coding": posted(b"Transfer-Encoding: xchunked", body=b"0\r\n\r\n"),
+    "no coding": posted(b"Transfer-Encoding: ", body=chunk(BODY) + b"0\r\n\r\n"),
     "a proxy's line": b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\n" + asked(),
 }
 
@@ -105,10 +110,9 @@ def test_nothing_after_a_broken_body_is_taken_for_a_request(fleet: Fleet, case: 
     ("sent", "status"),
     [
         (asked(line=b"GET /" + b"a" * 9_000 + b" HTTP/1.1"), 414), (asked(b"X-A: " + b"a" * 9_000), 431), (asked(*[b"X-A: b"] * 150), 431),
-        (posted(b"Transfer-Encoding: xchunked", body=b"0\r\n\r\n"), 501),
         (posted(b"Expect: nonsense", LENGTH), 417),
     ],
-    ids=["a long path", "a long header", "many headers", "an unknown coding", "an unknown expectation"],
+    ids=["a long path", "a long header", "many headers", "an unknown expectation"],
 )  # fmt: skip
 def test_what_http_has_a_status_of_its_own_for_is_a_problem_too(fleet: Fleet, sent: bytes, status: int) -> None:
     (answer,) = raw(fleet.users, sent)
@@ -169,6 +173,27 @@ def test_a_refused_body_is_not_taken_for_the_next_request(fleet: Fleet) -> None:
     smuggled = (b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n" * 40_000)[: (1 << 20) + 1]
     answers = raw(fleet.users, posted(b"Content-Length: %d" % len(smuggled), body=smuggled) + NEXT)
     assert [answer.status_code for answer in answers] == [413, 200]
+
+
+@SERVICES
+@pytest.mark.parametrize(
+    "path",
+    ["//{}", "///{}", "http://x//{}", "/{}/", "/{}//", "/./{}", "/x/../{}", "/{};a=b", "/{}%00", "\\{}", "/%2f{}"],
+)
+def test_no_other_path_leads_to_a_collection(fleet: Fleet, name: str, path: str) -> None:
+    process = served(fleet, name)
+    before = rows(process)
+    line = b" " + path.format(name).encode() + b" HTTP/1.1"
+    for method in (b"GET", b"POST"):
+        (answer,) = raw(process, asked(b"Connection: close", line=method + line))
+        refused(answer, "malformed-body" if path.startswith("\\") else "not-found")
+    assert rows(process) == before
+
+
+@pytest.mark.parametrize("coding", [b"gzip, chunked", b"deflate, chunked", b"compress, CHUNKED"])
+def test_a_body_compressed_on_its_way_is_not_taken_either(fleet: Fleet, coding: bytes) -> None:
+    sent = posted(b"Transfer-Encoding: " + coding, b"Connection: close", body=chunk(BODY) + b"0\r\n\r\n")
+    refused(raw(fleet.users, sent)[0], "unsupported-media-type")
 
 
 @pytest.mark.parametrize("path", [b"http://elsewhere/users?limit=1", b"http://users/users?limit=1"])
