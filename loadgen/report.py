@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from .audit import HELD, VIOLATED, Report
 
@@ -50,10 +51,22 @@ class Measured:
         return self.requests / self.seconds if self.seconds else 0.0
 
 
+# Control characters, line and paragraph separators, and what turns the direction of writing; not the line feed.
+UNPRINTABLE = [*range(10), *range(11, 32), *range(127, 160), *range(0x2028, 0x202F), *range(0x2066, 0x206A)]
+ESCAPED = {code: f"\\u{code:04x}" for code in UNPRINTABLE}
+
+
+class Safe(Console):
+    """A console whose terminal obeys no text: what a service answered is shown, escape sequences included."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(text.translate(ESCAPED), **options)
+
+
 def new_console() -> Console:
     """A console that wraps nothing in a log file and takes no word for markup."""
     width = None if os.isatty(1) or os.environ.get("COLUMNS") else LOG_WIDTH
-    return Console(width=width, markup=False, highlight=False, emoji=False)
+    return Safe(width=width, markup=False, highlight=False, emoji=False)
 
 
 def verdict_line(report: Report) -> str:

@@ -2,11 +2,13 @@ import io
 import json
 from pathlib import Path
 
+import pytest
 from rich.console import Console
+from rich.table import Table
 
 from loadgen import report
 from loadgen.audit import Report
-from loadgen.report import Latency, Measured, as_json, verdict_line
+from loadgen.report import Latency, Measured, as_json, new_console, verdict_line
 
 from .histories import History, clean
 
@@ -82,3 +84,15 @@ def test_a_run_whose_load_never_began_can_be_reported() -> None:
     text = printed(History().audit(), nothing)
     assert "Load: 0 writes in 0.0 s: 0 writes/s, 0 requests/s." in text
     assert "NO VERDICT" in text
+
+
+def test_no_answer_of_a_service_commands_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = "a\x1b[31mb\x1b]0;title\x07c\rd\x9b2Je\u2028f\u202eg[red]"
+    console, table = new_console(), Table()
+    table.add_row(hostile)
+    console.print(hostile, soft_wrap=True)
+    console.print(hostile, style="red", soft_wrap=True)
+    console.print(table)
+    shown = capsys.readouterr().out
+    assert not set("\x1b\x07\r\x9b\u2028\u202e") & set(shown)
+    assert shown.count(r"a\u001b[31mb\u001b]0;title\u0007c\u000dd\u009b2Je\u2028f\u202eg[red]") == 3
