@@ -22,7 +22,7 @@ from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError
 from requests.adapters import HTTPAdapter
 from typing_extensions import TypedDict
 
-from service_common.fields import Id
+from service_common.fields import CONTROL, Id
 from service_common.logs import request_id as current_request_id
 from service_common.problems import Problem
 from service_common.settings import Settings
@@ -47,8 +47,8 @@ class User(TypedDict):
 class Product(User):
     """What must be true of a product that was answered: an order keeps its name and price."""
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
-    price: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,7}\.[0-9]{2}$")]
+    name: Annotated[str, StringConstraints(max_length=200, pattern=f"^[^{CONTROL}]+$")]
+    price: Annotated[str, StringConstraints(pattern=r"^([0-9]{1,6}\.[0-9]{2}|1000000\.00)$")]
 
 
 class UserPage(TypedDict):
@@ -99,7 +99,7 @@ class Remote:
         self._attempt_timeout = settings.lookup_attempt_timeout
         self._breaker = Breaker(settings.breaker_failures, settings.breaker_cooldown)
         self._attempts = {outcome: attempts.labels(name, outcome) for outcome in ("ok", "failed")}
-        self._headers = {"Accept": "application/json"}
+        self._headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         if tokens := settings.tokens():
             self._headers["Authorization"] = f"Bearer {tokens[0]}"
         self._addresses: list[Any] = []
@@ -155,6 +155,8 @@ class Remote:
         with answer:
             if answer.status_code != 200:
                 raise ValueError(f"status {answer.status_code}")
+            if answer.headers.get("Content-Encoding", "identity") != "identity":
+                raise ValueError("a compressed answer, which was not asked for")
             body = bytearray()
             for piece in answer.iter_content(1 << 16):
                 body += piece
@@ -164,6 +166,8 @@ class Remote:
             page: dict[str, list[dict[str, Any]]] = self._page.validate_json(bytes(body))
         except ValidationError as error:
             raise ValueError(f"not an answer to look-ups: {error.errors()[0]['msg']}") from None
+        if len({item["id"] for item in page["items"]}) < len(page["items"]):
+            raise ValueError("an answer with one id twice")
         return page["items"]
 
     def _failed(self, error: Exception) -> None:

@@ -153,6 +153,7 @@ NONSENSE = {
     "an id that is too large": page(USER | {"id": 2**63}), "not UTF-8": http(b'{"items": [{"id": 1, "name": "\xff"}]}'),
     "nested deeply": http(b'{"items": ' + b"[" * 100_000), "five megabytes": http(b'{"items": [], "x": "' + b"x" * 5_000_000 + b'"}'),
     "a bomb": http(gzip.compress(b'{"items": [], "x": "' + b"x" * 50_000_000 + b'"}'), "Content-Encoding: gzip"),
+    "one id twice": page(USER, USER | {"name": "Eve"}), "gzip": http(gzip.compress(page(USER).split(b"\r\n\r\n")[1]), "Content-Encoding: gzip"),
     "no gzip": http(b'{"items": []}', "Content-Encoding: gzip"), "an endless head": b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 1000 + b"\r\n",
     "a long line": b"HTTP/1.1 200 OK\r\nX-A: " + b"b" * 100_000 + b"\r\n\r\n", "broken chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}",
 }  # fmt: skip
@@ -175,7 +176,8 @@ def test_of_products_it_is_none_either(sound: Shop, case: str) -> None:
 @pytest.mark.parametrize(
     "fields",
     [{"price": 19.99}, {"price": 20}, {"price": None}, {"price": "19.9"}, {"price": "1e5"}, {"price": "-1.00"}, {"price": "12345678.00"},
-     {"price": "19,99"}, {"price": ""}, {"price": "１.00"}, {"name": None}, {"name": ""}, {"name": "x" * 201}, {"name": 1}],
+     {"price": "19,99"}, {"price": ""}, {"price": "１.00"}, {"name": None}, {"name": ""}, {"name": "x" * 201}, {"name": 1},
+     {"price": "1000000.01"}, {"price": "9999999.99"}, {"price": "NaN"}, {"price": "1.00\n"}, {"name": "a\x1b[2J"}, {"name": "a\r\nb"}, {"name": "\x00"}],
 )  # fmt: skip
 def test_a_product_that_cannot_be_sold_is_no_answer(sound: Shop, fields: dict[str, Any]) -> None:
     sound.products.answer = page(PRODUCT | fields)
