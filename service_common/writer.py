@@ -23,6 +23,9 @@ OWN_ERRORS = (
     apsw.ConstraintError, apsw.SQLError, apsw.BindingsError, apsw.MismatchError, apsw.TooBigError, apsw.BusyError,
 )  # fmt: skip
 
+# What is no Exception, but in a job still concerns nobody else. KeyboardInterrupt is meant for the process.
+NOT_ERRORS = (gevent.Timeout, gevent.GreenletExit, SystemExit)
+
 log = logging.getLogger("writer")
 
 
@@ -262,14 +265,22 @@ def run_alone(db: apsw.Connection, run: Callable[[apsw.Connection], Any]) -> tup
     db.execute("SAVEPOINT job")
     try:
         value = run(db)
-    except Exception as error:
+    except (Exception, *NOT_ERRORS) as raised:
+        error = raised if isinstance(raised, Exception) else ended_by(raised)
         if not db.in_transaction or (isinstance(error, apsw.Error) and not isinstance(error, OWN_ERRORS)):
-            raise
+            raise error from error.__cause__
         db.execute("ROLLBACK TO job")
         db.execute("RELEASE job")
         return None, error
     db.execute("RELEASE job")
     return value, None
+
+
+def ended_by(reason: BaseException) -> Exception:
+    """What a caller gets whose job raised what would have ended the writer's greenlet."""
+    error = RuntimeError(f"a write ended with {type(reason).__name__}")
+    error.__cause__ = reason
+    return error
 
 
 def touch(db: apsw.Connection) -> None:

@@ -200,3 +200,26 @@ def test_whatever_fails_and_in_what_order_answers_are_true(tmp_path: Path, seed:
     assert written | {x} <= set(bench.rows())
     assert not refused & set(bench.rows())
     assert written and refused, "the seed broke nothing, or everything"
+
+
+@pytest.mark.parametrize("kind", [SystemExit, gevent.GreenletExit, gevent.Timeout])
+def test_a_job_that_would_end_the_writer_fails_alone(bench: Bench, kind: type[BaseException]) -> None:
+    def end(_: apsw.Connection) -> None:
+        raise kind()
+
+    first, broken, last = spawn(bench, bench.insert(1), end, bench.insert(2))
+    assert isinstance(first, int) and isinstance(last, int)
+    assert isinstance(broken, RuntimeError) and broken.__cause__.__class__ is kind
+    assert bench.writer.alive()
+    assert isinstance(bench.outcome(3), int)
+    assert bench.rows() == bench.crashed() == bench.cut_off() == [1, 2, 3]
+
+
+def test_a_job_that_ends_the_transaction_as_well_is_refused_with_its_group_and_the_writer_goes_on(bench: Bench) -> None:
+    def end(db: apsw.Connection) -> None:
+        db.execute("ROLLBACK")
+        raise gevent.GreenletExit
+
+    assert spawn(bench, bench.insert(1), end, bench.insert(2)) == ["storage-unavailable"] * 3
+    assert isinstance(bench.outcome(3), int)
+    assert bench.rows() == bench.crashed() == bench.cut_off() == [3]
