@@ -231,7 +231,7 @@ class Conductor:
                 "timeline": run.timeline.as_json(),
             }
             run.report, run.verdict = content, judged.verdict
-            report.show(judged, measured, self._console)
+            report.show(judged, measured, self._console, content["costs"])
             try:
                 report.write(content, run.file("report"))
                 report_page.write(content, run.file("html"))

@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from .charts import Mark, Series, Values, chart, linear, logarithmic
 from .markup import render
+from .report import bottleneck
 
 Json = Mapping[str, Any]
 LATENCIES = ("p50", "p95", "p99", "max")
@@ -38,6 +39,7 @@ def report_page(report: Json) -> str:
         "report.html",
         **known,
         charts=charts(report),
+        limit=bottleneck(report.get("costs") or ()),
         cost_rows=[cost_row(each) for each in report.get("costs") or ()],
         more=list(flat({name: value for name, value in report.items() if name not in SAID})),
         settings_flat=list(flat({**(report.get("settings") or {}), **other})),

@@ -1,12 +1,13 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from loadgen import report
 from loadgen.audit import Report
-from loadgen.report import Latency, Measured, as_json, verdict_line
+from loadgen.report import Latency, Measured, as_json, bottleneck, verdict_line
 
 from .histories import History, clean
 
@@ -82,3 +83,23 @@ def test_a_run_whose_load_never_began_can_be_reported() -> None:
     text = printed(History().audit(), nothing)
     assert "Load: 0 writes in 0.0 s: 0 writes/s, 0 requests/s." in text
     assert "NO VERDICT" in text
+
+
+def costs(share: float | None) -> list[dict[str, Any]]:
+    figures = {"requests": 1000, "cpu_seconds": 0.9, "cpu_us_per_request": 900.0, "rss_mb": 61.0}
+    return [{"process": "loadgen", "share_of_a_core": share} | figures]
+
+
+def test_what_each_process_cost_is_printed() -> None:
+    out = io.StringIO()
+    report.show(clean().audit(), MEASURED, Console(file=out, width=110, markup=False, highlight=False), costs(0.55))
+    assert "loadgen" in out.getvalue()
+    assert "55" in out.getvalue()
+    assert "the limit" not in out.getvalue()
+
+
+def test_a_load_generator_without_a_core_to_spare_says_so() -> None:
+    assert bottleneck(costs(0.55)) is None
+    assert bottleneck(costs(None)) is None
+    assert bottleneck([]) is None
+    assert "97% of its one core" in str(bottleneck(costs(0.97)))
