@@ -33,14 +33,18 @@ def test_percentiles_are_as_exact_as_the_classes() -> None:
 def test_a_run_of_hours_takes_no_more_memory_and_loses_no_request() -> None:
     timeline = Timeline()
     hours = 5 * 3600
+    outcomes = ("ok", "refused", "unknown")
     for second in range(hours):
-        timeline.add(second + 0.5, 1000.0 if second == 12_345 else 10.0, "ok", 1)
+        timeline.add(second + 0.5, 1000.0 if second == 599 else 10.0, outcomes[second % 3], 1)
     said = timeline.as_json()
+    width = said["slice_seconds"]
     assert len(timeline.slices) <= MOST_SLICES
-    assert said["slice_seconds"] * len(timeline.slices) >= hours
+    assert width * len(timeline.slices) >= hours
     assert sum(said["requests"]) == sum(said["writes"]) == hours
-    assert max(said["requests"]) == said["slice_seconds"]
-    assert said["max"].index(1000.0) == 12_345 // said["slice_seconds"]
+    assert sum(said["refused"]) == sum(said["failed"]) == hours / 3
+    assert max(said["requests"]) == width
+    assert said["max"].index(1000.0) == 599 // width
+    assert max(said["p50"][1:]) == pytest.approx(10.0, rel=GROWTH - 1)
 
 
 def test_a_gap_of_hours_between_two_requests_is_no_trouble() -> None:
