@@ -123,6 +123,7 @@ class Conductor:
             raise StopTest(f"No ledger can be written, so there will be no verdict: {error}.") from None
         self._gauges = None
         client = self.client = Client(run, self.settings, self.environment.events.request.fire)
+        run.settings = self._settings(run)
         limit = "without a limit of writes" if run.budget is None else f"{run.budget:,} writes"
         self._say(f"Run {run.mark}: {limit}, ledger {run.ledger.path}")
         gevent.spawn(self._show_progress, run)
@@ -220,14 +221,15 @@ class Conductor:
             judged = gevent.get_hub().threadpool.apply(
                 audit, (read(run.ledger.path), found, tuple(run.flaws), run.directory, steps(run))
             )
+            audited = time.monotonic()
             times = {"started_at": run.started_at.isoformat(timespec="milliseconds")}
             content = report.as_json(judged, measured, times | {"ledger": str(run.ledger.path), "read_back": str(rows)})
             content |= {
-                "settings": self._settings(run),
+                "settings": run.settings,
                 "costs": gauges.as_json(run.requests, run.load_seconds()) if gauges else [],
                 "restarts": gauges.restarts if gauges else [],
                 "outages": run.timeline.outages_as_json(),
-                "audit": {"seconds": round(time.monotonic() - began, 1), "rows_read_back": run.audited},
+                "audit": {"seconds": round(audited - began, 1), "rows_read_back": run.audited},
                 "timeline": run.timeline.as_json(),
             }
             run.report, run.verdict = content, judged.verdict
@@ -250,7 +252,7 @@ class Conductor:
             client.close()
 
     def _settings(self, run: Run) -> dict[str, Any]:
-        """With what the run was made."""
+        """With what the run is made; the page may have other options by the time it ends."""
         options = self.environment.parsed_options
         return {
             "users": getattr(options, "num_users", None),

@@ -22,7 +22,18 @@ LATENCIES = ("p50", "p95", "p99", "max")
 # What the template says itself; the rest is listed at the end.
 SAID = frozenset(
     ("run", "verdict", "summary", "started_at", "ledger", "read_back", "load", "services", "invariants", "flaws")
-) | {"refusals", "rows_of_others", "latencies_ms", "failures", "settings", "costs", "restarts", "outages", "timeline"}
+) | {
+    "refusals",
+    "rows_of_others",
+    "latencies_ms",
+    "failures",
+    "settings",
+    "costs",
+    "restarts",
+    "outages",
+    "timeline",
+    "audit",
+}
 SAID_OF_LOAD = frozenset(("seconds", "writes", "writes_per_second", "requests", "requests_per_second"))
 
 

@@ -70,6 +70,7 @@ class Run:
         self.interrupted = False
         self.load_began: float | None = None  # time.monotonic(), seconds
         self.load_ended: float | None = None
+        self.settings: dict[str, Any] = {}  # with what it is made
         self.report: dict[str, Any] | None = None
         self.verdict: int | None = None
         self._ops = 0

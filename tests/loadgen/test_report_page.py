@@ -38,6 +38,7 @@ def full() -> dict[str, Any]:
         "restarts": [{"service": "users", "at": 1.2}],
         "outages": timeline.outages_as_json(),
         "timeline": timeline.as_json(),
+        "audit": {"seconds": 15.9, "rows_read_back": 82548},
         "workers": [{"worker": "a", "verdict": 0}],
     }  # fmt: skip
 
@@ -72,7 +73,7 @@ def test_it_holds_what_the_report_holds() -> None:
     for expected in (
         "✗ FAIL", "acknowledged but missing (1)", "for example: orders 1 (op 4)", "Also: never completed: browse.",
         "1,500", "create_user", "1,234", "503 overloaded", "7,500", "75%", "scenario.name", "steady", "workers 1.worker",
-        "users restarted, noticed at 1.2 s.", "ConnectionRefusedError", "2026-01-02T03:04:05.678+00:00",
+        "users restarted, noticed at 1.2 s.", "Audited in 15.9 s: 82,548 rows read back.", "ConnectionRefusedError", "2026-01-02T03:04:05.678+00:00",
     ):  # fmt: skip
         assert expected in text, expected
 
