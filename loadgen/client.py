@@ -25,8 +25,11 @@ CONNECTIONS = 4096  # at most, to each service: more than shoppers, so that none
 class Http:
     """Connections to one service, kept alive and shared by all greenlets."""
 
-    def __init__(self, url: str, token: str = "") -> None:
-        """`url` is the service's base URL, `token` its bearer token, if it asks for one."""
+    def __init__(self, url: str, token: str = "", connections: int = CONNECTIONS) -> None:
+        """`url` is the service's base URL, `token` its bearer token, if it asks for one.
+
+        geventhttpclient sends a GET again, at once, as often as there may be `connections`, when each is closed.
+        """
         headers = {"User-Agent": "threefold-loadgen", "Accept": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
@@ -34,7 +37,7 @@ class Http:
         self._client = HTTPClient.from_url(
             url,
             headers=headers,
-            concurrency=CONNECTIONS,
+            concurrency=connections,
             connection_timeout=REQUEST_TIMEOUT_S,
             network_timeout=REQUEST_TIMEOUT_S,
         )

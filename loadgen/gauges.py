@@ -46,7 +46,7 @@ class Gauges:
     """Looks at all processes again and again, from the beginning of the load to its end."""
 
     def __init__(self, settings: Settings, clock: Any = time.monotonic) -> None:
-        self._http = {name: Http(settings.urls[name], settings.token) for name in SERVICES}
+        self._http = {name: Http(settings.urls[name], settings.token, connections=1) for name in SERVICES}
         self._services = {name: Service() for name in SERVICES}
         self._clock = clock
         self._began = clock()
