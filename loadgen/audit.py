@@ -19,15 +19,16 @@ import re
 import sqlite3
 import tempfile
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from .ledger import Line, Row, classify, fate
 from .settings import SERVICES
 
+T = TypeVar("T")
 EXAMPLES = 5  # of the violations of an invariant
 HELD, VIOLATED, UNDECIDED = 0, 1, 2  # verdicts, which are exit statuses
 WRITTEN_PRICE = re.compile(r"[0-9]{1,15}\.[0-9]{2}")
@@ -272,6 +273,7 @@ CREATE TABLE prices AS
     WHERE p.verb = 'patch' AND w.verb = 'create' AND p.fate <> 'refused';
 CREATE INDEX prices_product ON prices (product);
 """
+JUDGED = [statement for statement in _JUDGED.split(";\n") if statement.strip()]
 
 
 @dataclass(frozen=True)
@@ -314,7 +316,11 @@ class Report:
 
 
 def audit(
-    history: Iterable[Line], found: Iterable[Row] | None, flaws: Iterable[str] = (), scratch: Path | None = None
+    history: Iterable[Line],
+    found: Iterable[Row] | None,
+    flaws: Iterable[str] = (),
+    scratch: Path | None = None,
+    tell: Callable[[str, int], None] = lambda step, done: None,
 ) -> Report:
     """Judge a run.
 
@@ -323,6 +329,7 @@ def audit(
         found: every row read back; None where it could not be read.
         flaws: what else keeps a verdict from being reached.
         scratch: the directory of the scratch database; None: the system's.
+        tell: hears now and then which step goes on, and how many lines, rows, statements or invariants it has done.
     """
     with tempfile.TemporaryDirectory(dir=scratch, prefix="audit-") as directory:
         db = sqlite3.connect(Path(directory) / "scratch.db", isolation_level=None)
@@ -331,18 +338,30 @@ def audit(
             db.create_function("fate", 4, fate, deterministic=True)
             db.executescript(_TABLES)
             db.execute("BEGIN")
-            run, kinds = _load_history(db, history)
+            run, kinds = _load_history(db, _counted(history, "loading the ledger", tell))
             if found is not None:
-                _load_found(db, found, run)
+                _load_found(db, _counted(found, "loading the rows", tell), run)
             db.execute("COMMIT")
-            db.executescript(_JUDGED)
-            return _judge(db, run, kinds, list(flaws), found is not None)
+            for statement in _counted(JUDGED, "indexing", tell, every=1):
+                db.execute(statement)
+            invariants = [
+                _finding(db, invariant, found is not None)
+                for invariant in _counted(INVARIANTS, "judging the invariants", tell, every=1)
+            ]
+            return _judge(db, run, kinds, list(flaws), invariants)
         finally:
             db.close()
 
 
-def _judge(db: sqlite3.Connection, run: str, kinds: list[str], flaws: list[str], read_back: bool) -> Report:
-    invariants = [_finding(db, invariant, read_back) for invariant in INVARIANTS]
+def _counted(items: Iterable[T], step: str, tell: Callable[[str, int], None], every: int = 1000) -> Iterator[T]:
+    """The same items; `tell` hears how many of them have been done."""
+    for done, item in enumerate(items):
+        if done % every == 0:
+            tell(step, done)
+        yield item
+
+
+def _judge(db: sqlite3.Connection, run: str, kinds: list[str], flaws: list[str], invariants: list["Finding"]) -> Report:
     services = {service: Counts() for service in SERVICES}
     per_service = """SELECT service, count(*), sum(fate = 'ok'), sum(fate = 'refused'), sum(fate = 'unknown'),
                      sum(fate = 'maybe') FROM writes GROUP BY service"""

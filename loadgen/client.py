@@ -25,8 +25,11 @@ CONNECTIONS = 4096  # at most, to each service: more than shoppers, so that none
 class Http:
     """Connections to one service, kept alive and shared by all greenlets."""
 
-    def __init__(self, url: str, token: str = "") -> None:
-        """`url` is the service's base URL, `token` its bearer token, if it asks for one."""
+    def __init__(self, url: str, token: str = "", connections: int = CONNECTIONS) -> None:
+        """`url` is the service's base URL, `token` its bearer token, if it asks for one.
+
+        geventhttpclient sends a GET again, at once, as often as there may be `connections`, when each is closed.
+        """
         headers = {"User-Agent": "threefold-loadgen", "Accept": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
@@ -34,7 +37,7 @@ class Http:
         self._client = HTTPClient.from_url(
             url,
             headers=headers,
-            concurrency=CONNECTIONS,
+            concurrency=connections,
             connection_timeout=REQUEST_TIMEOUT_S,
             network_timeout=REQUEST_TIMEOUT_S,
         )
@@ -165,10 +168,7 @@ class Client:
     def _count(self, op: Op) -> None:
         op.counted = True
         tally = self.run.tallies[op.service]
-        accepted = 0
-        if op.answer:
-            results = op.answer.body["results"] if isinstance(op.expects, list) else [{"status": 201}]
-            accepted = sum(result["status"] == 201 for result in results)
+        accepted = _accepted(op, op.answer) if op.answer else 0
         tally.acknowledged += accepted
         tally.refused += op.size - accepted
 
@@ -176,6 +176,7 @@ class Client:
         """Tell Locust's statistics. A refusal that had to come is a success."""
         if self._tell is None or self.run.phase != "load":
             return
+        self._note(op, answer, milliseconds)
         failure = None
         if answer.outcome == "unknown":
             failure = answer.error or f"{answer.status} {answer.problem or 'without a problem'}"
@@ -191,6 +192,28 @@ class Client:
             exception=failure and RuntimeError(failure),
             context={},
         )
+
+    def _note(self, op: Op, answer: Answer, milliseconds: float) -> None:
+        """Keep what ended when."""
+        run = self.run
+        at = run.load_seconds()
+        run.requests[op.service] += 1
+        fresh = op.method != "GET" and answer.outcome == "ok" and not answer.replayed
+        run.timeline.add(at, milliseconds, answer.outcome, _accepted(op, answer) if fresh else 0)
+        if op.method == "GET":
+            return
+        if answer.outcome == "unknown" or answer.problem in ("dependency-unavailable", "storage-unavailable"):
+            why = answer.error or f"{answer.status} {answer.problem or 'without a problem'}"
+            run.timeline.not_served(op.service, max(0.0, at - milliseconds / 1000), at, why)
+        else:
+            run.timeline.served(op.service, at)
+
+
+def _accepted(op: Op, answer: Answer) -> int:
+    """How many writes an answer acknowledges; of a batch its accepted items."""
+    if not isinstance(op.expects, list):
+        return 1
+    return sum(result["status"] == 201 for result in answer.body["results"])
 
 
 def interpret(op: Op, status: int, headers: Mapping[str, Any], content: bytes) -> Answer:

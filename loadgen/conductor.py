@@ -13,9 +13,10 @@ from locust.env import Environment
 from locust.exception import StopTest
 from locust.runners import STATE_CLEANUP, STATE_INIT, STATE_SPAWNING, STATE_STOPPED, Runner
 
-from . import readback, report, sample
-from .audit import UNDECIDED, audit
+from . import readback, report, report_page, sample
+from .audit import INVARIANTS, JUDGED, UNDECIDED, audit
 from .client import Client, Http
+from .gauges import Gauges
 from .ledger import read
 from .page import add_tab
 from .report import Latency, Measured
@@ -62,6 +63,17 @@ def _trouble(http: Http) -> str | None:
     return None if status == 200 else f"/readyz answers {status}"
 
 
+def steps(run: Run) -> Callable[[str, int], None]:
+    """What the audit of `run` tells its steps to."""
+    totals = {
+        "loading the ledger": run.ledger.lines,
+        "loading the rows": run.audited,
+        "indexing": len(JUDGED),
+        "judging the invariants": len(INVARIANTS),
+    }
+    return lambda step, done: run.progress.at(step, done, totals[step])
+
+
 class Conductor:
     """Begins, ends and judges runs as Locust starts and stops its users; one run at a time."""
 
@@ -71,6 +83,7 @@ class Conductor:
         self.settings = settings
         self.run: Run | None = None
         self.client: Client | None = None
+        self._gauges: Gauges | None = None
         self._earlier = deque[dict[str, Any]](maxlen=EARLIER_RUNS)  # the latest first
         self._console = report.new_console()
         self._budget = budget
@@ -108,7 +121,9 @@ class Conductor:
             run = self.run = Run(self.settings.report_dir, KIND_NAMES, self._budget())
         except OSError as error:
             raise StopTest(f"No ledger can be written, so there will be no verdict: {error}.") from None
+        self._gauges = None
         client = self.client = Client(run, self.settings, self.environment.events.request.fire)
+        run.settings = self._settings(run)
         limit = "without a limit of writes" if run.budget is None else f"{run.budget:,} writes"
         self._say(f"Run {run.mark}: {limit}, ledger {run.ledger.path}")
         gevent.spawn(self._show_progress, run)
@@ -119,8 +134,9 @@ class Conductor:
         except (NotReady, sample.SampleFailed, OSError) as error:
             run.flaw(str(error).rstrip("."))
             return
-        run.phase = "load"
+        self._gauges = Gauges(self.settings)
         run.load_began = time.monotonic()
+        run.phase = "load"
 
     def _stop_when_exhausted(self, run: Run) -> None:
         run.exhausted.wait()
@@ -136,10 +152,13 @@ class Conductor:
         if run is None or client is None or run.load_ended is not None:
             return
         run.load_ended = time.monotonic()
+        run.timeline.close()
+        if self._gauges:
+            self._gauges.load_ended()
         run.exhausted.set()  # nobody need wait for that any more
         if self._runner.exceptions:
             run.flaw("the load generator itself failed, see its log")
-        self._judging = gevent.spawn(self._judge, run, client, self._measured(run))
+        self._judging = gevent.spawn(self._judge, run, client, self._measured(run), self._gauges)
         if self._headless:
             self._judging.join()
 
@@ -182,13 +201,15 @@ class Conductor:
             failures[str(error.error)] += error.occurrences
         return Measured(run.load_seconds(), run.taken, stats.total.num_requests, latencies, failures.most_common())
 
-    def _judge(self, run: Run, client: Client, measured: Measured) -> None:
+    def _judge(self, run: Run, client: Client, measured: Measured, gauges: Gauges | None) -> None:
         """Settle, read back, audit, report."""
         try:
             run.phase = "settle"
             settle(client)
             run.ledger.close()
             run.phase = "audit"
+            began = time.monotonic()
+            run.progress.at("reading back")
             rows = run.directory / f"readback-{run.mark}.jsonl"
             try:
                 readback.read_back(run, client.http, rows)
@@ -198,16 +219,27 @@ class Conductor:
                 found = None
             # In a thread of its own: queries over a million rows must not hold up the page.
             judged = gevent.get_hub().threadpool.apply(
-                audit, (read(run.ledger.path), found, tuple(run.flaws), run.directory)
+                audit, (read(run.ledger.path), found, tuple(run.flaws), run.directory, steps(run))
             )
+            audited = time.monotonic()
             times = {"started_at": run.started_at.isoformat(timespec="milliseconds")}
             content = report.as_json(judged, measured, times | {"ledger": str(run.ledger.path), "read_back": str(rows)})
+            content |= {
+                "settings": run.settings,
+                "costs": gauges.as_json(run.requests, run.load_seconds()) if gauges else [],
+                "restarts": gauges.restarts if gauges else [],
+                "outages": run.timeline.outages_as_json(),
+                "audit": {"seconds": round(audited - began, 1), "rows_read_back": run.audited},
+                "timeline": run.timeline.as_json(),
+            }
             run.report, run.verdict = content, judged.verdict
-            report.show(judged, measured, self._console)
+            report.show(judged, measured, self._console, content["costs"])
             try:
                 report.write(content, run.file("report"))
+                report_page.write(content, run.file("html"))
+                self._say(f"Report to look at: {run.file('html')}")
                 self._say(f"Report: {run.file('report')}")
-            except OSError as error:  # the verdict stands
+            except Exception as error:  # whatever it is, the verdict stands
                 self._say(f"The report could not be written: {error}.")
         except Exception:  # whatever it is: without an audit there is no verdict, and the page must live
             traceback.print_exc()
@@ -218,6 +250,16 @@ class Conductor:
             run.phase = "done"
             run.done.set()
             client.close()
+
+    def _settings(self, run: Run) -> dict[str, Any]:
+        """With what the run is made; the page may have other options by the time it ends."""
+        options = self.environment.parsed_options
+        return {
+            "users": getattr(options, "num_users", None),
+            "spawn_rate": getattr(options, "spawn_rate", None),
+            "writes": run.budget,
+            "run_time": getattr(options, "run_time", None),
+        } | {f"{name}_url": url for name, url in self.settings.urls.items()}
 
     def _show_progress(self, run: Run) -> None:
         """A line every few seconds until the run is done."""
@@ -232,7 +274,7 @@ class Conductor:
                 line += f"{run.taken:>9,}{of} writes, {(run.taken - before) / PROGRESS_EVERY_S:,.0f}/s"
                 before = run.taken
             elif run.phase == "audit":
-                line += f"{run.audited:>9,} rows read back"
+                line += f"{run.progress.line():>9}"
             unknown = attempted - acknowledged - refused
             self._say(f"{line}; acknowledged {acknowledged:,}, refused {refused:,}, unknown {unknown:,}")
 

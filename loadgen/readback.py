@@ -61,11 +61,13 @@ def read_back(run: Run, http: dict[str, Http], path: Path) -> None:
         ReadBackFailed: a service could not be read.
         OSError: the file cannot be written.
     """
+    expected = sum(tally.acknowledged for tally in run.tallies.values())
     with path.open("w", encoding="utf-8") as file:
         for service, connection in http.items():
             for items in pages(connection, service, run.first_ids.get(service, 1) - 1):
                 file.writelines(dumps([service, item]) + "\n" for item in items)
                 run.audited += len(items)
+                run.progress.at("reading back", run.audited, max(expected, run.audited))
                 gevent.sleep(0)
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from .audit import HELD, VIOLATED, Report
 
+BUSY = 0.9  # of its one core: above this the load generator may be what limits the load
 LOG_WIDTH = 110  # columns where the output is not a terminal and COLUMNS is not set
 
 
@@ -112,8 +113,17 @@ def write(content: dict[str, Any], path: Path) -> None:
     partial.replace(path)
 
 
-def show(report: Report, measured: Measured, console: Console) -> None:
-    """Print the report, the verdict last."""
+def bottleneck(costs: Sequence[dict[str, Any]]) -> str | None:
+    """Whether the load generator may have been what limited the load, in a sentence; None: it was not."""
+    for cost in costs:
+        if cost["process"] == "loadgen" and (cost["share_of_a_core"] or 0) >= BUSY:
+            share = f"{cost['share_of_a_core']:.0%}"
+            return f"The load generator used {share} of its one core: it may have been the limit, not the services."
+    return None
+
+
+def show(report: Report, measured: Measured, console: Console, costs: Sequence[dict[str, Any]] = ()) -> None:
+    """Print the report, the verdict last; `costs` is what each process took."""
     console.print()
     console.print(_writes(report))
     console.print()
@@ -122,6 +132,12 @@ def show(report: Report, measured: Measured, console: Console) -> None:
     console.print()
     console.print(_latencies(measured))
     console.print()
+    if costs:
+        console.print(_costs(costs))
+        console.print()
+    if limit := bottleneck(costs):
+        console.print(limit, style="bold yellow")
+        console.print()
     if report.refusals:
         console.print(_table("Refusals", ("service", "problem", "writes"), report.refusals))
         console.print()
@@ -149,6 +165,14 @@ def _latencies(measured: Measured) -> Table:
     columns = ("action", "method", "requests", "failures", "p50", "p95", "p99", "max")
     rows = [tuple(asdict(latency).values()) for latency in measured.latencies]
     return _table("Response times in milliseconds", columns, rows)
+
+
+def _costs(costs: Sequence[dict[str, Any]]) -> Table:
+    columns = ("process", "requests", "CPU s", "CPU us a request", "% of a core", "MB at most")
+    names = ("requests", "cpu_seconds", "cpu_us_per_request", "share_of_a_core", "rss_mb")
+    rows = [(each["process"], *(each[name] or 0 for name in names)) for each in costs]
+    table = [(*row[:4], row[4] * 100.0, row[5]) for row in rows]
+    return _table("What it cost during the load", columns, table)
 
 
 def _invariants(report: Report) -> Table:

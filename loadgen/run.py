@@ -14,10 +14,16 @@ from gevent.event import Event
 
 from .audit import INVARIANTS
 from .ledger import Ledger, Op
+from .progress import Progress
 from .settings import SERVICES
+from .timeline import Timeline
 
 Phase = Literal["sample", "load", "settle", "audit", "done"]
-FILES = {"report": "report-{}.json", "ledger": "ledger-{}.jsonl"}  # what a run leaves, by kind
+FILES = {
+    "report": "report-{}.json",
+    "html": "report-{}.html",
+    "ledger": "ledger-{}.jsonl",
+}  # what a run leaves, by kind
 MARK_LENGTH = 6  # of 36 characters: two thousand million marks, and only runs on the same data must differ
 
 
@@ -57,10 +63,14 @@ class Run:
         self.hot_products: list[int] = []  # which all shoppers share, and race for
         self.tallies = {service: Tally() for service in SERVICES}
         self.audited = 0  # rows read back so far
+        self.progress = Progress()  # of the audit
+        self.timeline = Timeline()
+        self.requests = dict.fromkeys(SERVICES, 0)  # of the load, by service
         self.flaws: list[str] = []  # why no verdict can be reached
         self.interrupted = False
         self.load_began: float | None = None  # time.monotonic(), seconds
         self.load_ended: float | None = None
+        self.settings: dict[str, Any] = {}  # with what it is made
         self.report: dict[str, Any] | None = None
         self.verdict: int | None = None
         self._ops = 0
@@ -144,6 +154,7 @@ class Run:
             },
             "unsettled": len(self.open),
             "rows_read_back": self.audited,
+            "audit": self.progress.state(),
             "flaws": self.flaws,
             "verdict": self.verdict,
             "ledger": str(self.ledger.path),

@@ -9,7 +9,7 @@ from typing import Any
 import gevent
 from flask import Flask, Request, Response
 from flask.sessions import SessionInterface
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from werkzeug.routing import MapAdapter
 
 from . import access, health, observe, openapi, problems, routes
@@ -86,6 +86,7 @@ def build(resource: Resource, package: str, settings: Settings, registry: Collec
         timeout=settings.write_timeout,
         registry=registry,
     )
+    ProcessCollector(registry=registry)  # CPU time, memory and start of this process; only Linux tells
     observe.observe(app, registry, settings.access_log)
     access.protect(app, tokens)
     problems.register(app)

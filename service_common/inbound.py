@@ -71,7 +71,10 @@ def validate(model: type[Body], value: Any) -> Body:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise from_validation(error) from None
+        problem = from_validation(error)
+    # Raised here, so that it does not keep `error`: pydantic's errors hold the validators' own, which hold frames, and
+    # the garbage collector cannot look into them. A batch, which keeps its problems, would never be freed.
+    raise problem
 
 
 def query(request: Request, known: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:

@@ -1,15 +1,16 @@
 """What a request brings besides its body: ids, numbers, lists, and the body's length."""
 
 import io
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from flask import Flask, Request
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, BeforeValidator
 from werkzeug.test import EnvironBuilder
 
-from service_common.inbound import MAX_ID, number, numbers, path_id, query, read_body
+from service_common.inbound import MAX_ID, number, numbers, path_id, query, read_body, validate
 from service_common.problems import Problem
 
 
@@ -103,3 +104,17 @@ def test_a_body_that_is_shorter_than_it_said_is_malformed() -> None:
     with pytest.raises(Problem) as refused:
         read_body(posted(b"x" * 5, CONTENT_LENGTH="6"), 10)
     assert refused.value.kind == "malformed-body"
+
+
+def test_a_problem_does_not_keep_what_pydantic_said() -> None:
+    """A cycle through one of pydantic's errors is never freed: the garbage collector cannot look into them."""
+
+    def fails(value: object) -> int:
+        raise ValueError("no")
+
+    class Picky(BaseModel):
+        number: Annotated[int, BeforeValidator(fails)]
+
+    with pytest.raises(Problem) as caught:
+        validate(Picky, {"number": 1})
+    assert caught.value.__context__ is None

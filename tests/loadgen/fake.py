@@ -112,6 +112,8 @@ class Fake:
         parts = urlsplit(url)
         if parts.path == "/readyz":
             return 200, {}, {}
+        if parts.path == "/metrics":
+            raise Refused(404, "not-found")
         if parts.path != f"/{service}":
             id_ = int(parts.path.rpartition("/")[2])
             if id_ not in self.rows[service]:

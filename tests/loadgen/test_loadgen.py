@@ -42,10 +42,11 @@ def test_sound_services_pass_after_exactly_that_many_writes(tmp_path: Path) -> N
     with running() as urls:
         status, out, err = finish(start(urls, tmp_path, *ARGUMENTS))
     assert (status, err) == (0, ""), out
-    *_, verdict, path = out.splitlines()
+    *_, verdict, page, path = out.splitlines()
     assert verdict.startswith("PASS: 333 writes attempted")
     report = only_report(tmp_path)
     assert path == f"Report: {tmp_path}/report-{report['run']}.json"
+    assert page == f"Report to look at: {path.removeprefix('Report: ').replace('.json', '.html')}"
     assert report["load"]["writes"] == 300
     assert sum(service["attempted"] for service in report["services"].values()) == 300 + 33
 

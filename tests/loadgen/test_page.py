@@ -89,6 +89,11 @@ def test_a_run_is_started_watched_stopped_and_started_again_on_the_page(
         with page.expect_download() as download:
             tab.locator("#earlier").get_by_role("link", name="report (JSON)").click()
         assert json.loads(Path(download.value.path()).read_text()) == report
+        link = tab.locator("#earlier").get_by_role("link", name="report (HTML)").get_attribute("href")
+        drawn = browser.new_page()
+        drawn.goto(f"{address}{link}")
+        expect(drawn.locator(".verdict.good")).to_contain_text("PASS")
+        expect(drawn.locator("figure")).to_have_count(3)
         with page.expect_download() as download:
             tab.locator("#files").get_by_role("link", name="ledger").click()
         assert report["run"] not in download.value.suggested_filename

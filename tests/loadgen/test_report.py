@@ -1,6 +1,7 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -8,7 +9,7 @@ from rich.table import Table
 
 from loadgen import report
 from loadgen.audit import Report
-from loadgen.report import Latency, Measured, as_json, new_console, verdict_line
+from loadgen.report import Latency, Measured, as_json, bottleneck, new_console, verdict_line
 
 from .histories import History, clean
 
@@ -96,3 +97,23 @@ def test_no_answer_of_a_service_commands_the_terminal(capsys: pytest.CaptureFixt
     shown = capsys.readouterr().out
     assert not set("\x1b\x07\r\x9b\u2028\u202e") & set(shown)
     assert shown.count(r"a\u001b[31mb\u001b]0;title\u0007c\u000dd\u009b2Je\u2028f\u202eg[red]") == 3
+
+
+def costs(share: float | None) -> list[dict[str, Any]]:
+    figures = {"requests": 1000, "cpu_seconds": 0.9, "cpu_us_per_request": 900.0, "rss_mb": 61.0}
+    return [{"process": "loadgen", "share_of_a_core": share} | figures]
+
+
+def test_what_each_process_cost_is_printed() -> None:
+    out = io.StringIO()
+    report.show(clean().audit(), MEASURED, Console(file=out, width=110, markup=False, highlight=False), costs(0.55))
+    assert "loadgen" in out.getvalue()
+    assert "55" in out.getvalue()
+    assert "the limit" not in out.getvalue()
+
+
+def test_a_load_generator_without_a_core_to_spare_says_so() -> None:
+    assert bottleneck(costs(0.55)) is None
+    assert bottleneck(costs(None)) is None
+    assert bottleneck([]) is None
+    assert "97% of its one core" in str(bottleneck(costs(0.97)))

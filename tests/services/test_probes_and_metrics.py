@@ -1,5 +1,8 @@
 """What a service tells of itself: /, /livez, /readyz, /metrics."""
 
+import sys
+import time
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -74,6 +77,14 @@ def test_metrics_are_prometheus_text(fleet: Fleet, name: str) -> None:
     answer = send(served(fleet, name), "GET", "/metrics")
     assert answer.headers["Content-Type"].startswith("text/plain; version=")
     assert len(list(text_string_to_metric_families(answer.text))) >= 5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process costs")
+def test_metrics_say_what_the_process_costs_and_when_it_began(fleet: Fleet) -> None:
+    cpu = metric(fleet.users, "process_cpu_seconds_total")
+    assert 0 < cpu < 3600
+    assert metric(fleet.users, "process_resident_memory_bytes") > 1e7
+    assert 0 < time.time() - metric(fleet.users, "process_start_time_seconds") < 3600
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,8 @@ def test_a_service_killed_under_load_loses_nothing_that_it_acknowledged(
         process.start()
     status, report, printed = run.end()
     assert (status, violated(report)) == (0, set()), printed
+    assert {each["service"] for each in report["restarts"]} == {victim}
+    assert victim in {each["service"] for each in report["outages"]}
     assert integrity(process.database) == "ok"
 
 

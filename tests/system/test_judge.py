@@ -13,6 +13,10 @@ def test_sound_services_pass(fleet: Fleet, tmp_path: Path) -> None:
     assert (status, violated(report)) == (0, set()), printed
     assert "PASS" in printed
     assert all(service["acknowledged"] > 0 for service in report["services"].values())
+    assert [each["process"] for each in report["costs"]] == ["loadgen", "users", "products", "orders"]
+    assert all(each["cpu_us_per_request"] > 0 for each in report["costs"])
+    assert sum(report["timeline"]["requests"]) == report["load"]["requests"]
+    assert (report["restarts"], report["outages"]) == ([], [])
 
 
 @pytest.mark.parametrize(
