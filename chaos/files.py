@@ -29,17 +29,20 @@ def identity_of(service: str, item: dict[str, Any]) -> str:
     return str(item["email" if service == "users" else "name"])
 
 
-def acknowledged(history: Iterable[dict[str, Any]]) -> dict[str, Rows]:
-    """From a ledger's lines, every created row that was acknowledged: by service, by id."""
+def acknowledged(history: Iterable[dict[str, Any]]) -> dict[str, set[tuple[int, str]]]:
+    """From a ledger's lines, every created row that was acknowledged: by service, its id and what it is known by.
+
+    Pairs, since an id whose row was lost may have been given to another.
+    """
     services: dict[int, str] = {}
-    rows: dict[str, Rows] = {service: {} for service in SERVICES}
+    rows: dict[str, set[tuple[int, str]]] = {service: set() for service in SERVICES}
     for line in history:
         if line["event"] == "sent" and line["method"] == "POST":
             services[line["op"]] = line["service"]
         elif line["event"] == "ok" and (service := services.get(line["op"])):
             answer = line["answer"]
             items = [result.get("item") for result in answer["results"]] if "results" in answer else [answer]
-            rows[service].update({item["id"]: identity_of(service, item) for item in items if item})
+            rows[service].update((item["id"], identity_of(service, item)) for item in items if item)
     return rows
 
 
@@ -55,9 +58,9 @@ def read_files(system: System) -> tuple[dict[str, Rows], list[str]]:
     return rows, damage
 
 
-def compare(expected: dict[str, Rows], files: dict[str, Rows], read_back: Path) -> dict[str, int]:
+def compare(expected: dict[str, set[tuple[int, str]]], files: dict[str, Rows], read_back: Path) -> dict[str, int]:
     """How many acknowledged rows the files lack or hold as another, and by how many rows files and HTTP differ."""
-    lost = sum(files[service].get(id) != known for service, rows in expected.items() for id, known in rows.items())
+    lost = sum(files[service].get(id) != known for service, rows in expected.items() for id, known in rows)
     over_http: dict[str, Rows] = {service: {} for service in SERVICES}
     with read_back.open() as file:
         for service, item in map(json.loads, file):

@@ -66,9 +66,11 @@ def count(lines: Iterable[dict[str, Any]], into: Round) -> None:
 
 
 def summed(counts: dict[str, int]) -> dict[str, int]:
-    """Lost, duplicated, invented, dangling, and all else."""
+    """Lost, duplicated, invented, dangling, and all else. What HTTP and file both lack is lost once."""
     named = {name: sum(counts.get(key, 0) for key in keys) for name, keys in COUNTS.items()}
-    return named | {"other": sum(counts.values()) - sum(named.values())}
+    named["lost"] = max(counts.get(key, 0) for key in COUNTS["lost"])
+    known = {key for keys in COUNTS.values() for key in keys}
+    return named | {"other": sum(number for name, number in counts.items() if name not in known)}
 
 
 def verdict(groups: Sequence[Group]) -> int:

@@ -82,7 +82,7 @@ def test_the_table_has_a_row_for_each_fault_and_the_totals_count_both_of_a_pair(
     pair = happened(faults=["kill-orders", "pause-users"], ready_s=3.0, refused=5)
     groups = [held(happened(), pair), held(counts={"acknowledged but missing": 1, "lost in file": 1, "wrong total": 4})]
     kill, pause = judge.table(groups)
-    assert (kill["fault"], kill["times"], kill["lost"], kill["other"]) == ("kill-orders", 3, 2, 4)
+    assert (kill["fault"], kill["times"], kill["lost"], kill["other"]) == ("kill-orders", 3, 1, 4)
     assert (kill["ready_p50_s"], kill["ready_max_s"], kill["refused_share"]) == (1.0, 3.0, round(5 / 30, 3))
     assert (pause["fault"], pause["times"], pause["lost"]) == ("pause-users", 1, 0)
     assert judge.totals(groups)["faults"] == 4
@@ -119,10 +119,19 @@ def test_rows_that_a_file_lacks_or_alters_are_lost(tmp_path: Path) -> None:
         {"event": "unknown", "op": 4},
     ]
     expected = files.acknowledged(history)
-    assert expected == {"users": {1: "a@b.c"}, "products": {4: "Tea"}, "orders": {9: "1/4/2"}}
+    assert expected == {"users": {(1, "a@b.c")}, "products": {(4, "Tea")}, "orders": {(9, "1/4/2")}}
     read_back = tmp_path / "readback.jsonl"
     read_back.write_text('["users", {"id": 1, "email": "a@b.c"}]\n["products", {"id": 4, "name": "Tea"}]\n')
-    whole = expected | {"users": {**expected["users"]}}
+    whole: dict[str, files.Rows] = {service: dict(rows) for service, rows in expected.items()}
     assert files.compare(expected, whole | {"orders": {}}, read_back) == {"lost in file": 1, "file and HTTP differ": 0}
     altered = whole | {"products": {4: "Coffee"}, "orders": {}}
     assert files.compare(expected, altered, read_back) == {"lost in file": 2, "file and HTTP differ": 2}
+
+
+def test_a_lost_row_whose_id_another_has_now_is_lost() -> None:
+    history: list[dict[str, Any]] = []
+    for op in (1, 2):
+        history.append({"event": "sent", "op": op, "method": "POST", "service": "users"})
+        history.append({"event": "ok", "op": op, "answer": {"id": 7, "email": f"{op}@b.c"}})
+    nothing: dict[str, files.Rows] = {"users": {7: "2@b.c"}, "products": {}, "orders": {}}
+    assert files.compare(files.acknowledged(history), nothing, Path("/dev/null"))["lost in file"] == 1
