@@ -73,7 +73,12 @@ class System:
         return self._run("docker", *arguments)
 
     def _run(self, *command: str) -> str:
-        done = subprocess.run(command, cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=COMMAND_S)
+        try:
+            done = subprocess.run(command, cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=COMMAND_S)
+        except FileNotFoundError:
+            raise NotHappened("no docker command: install and start a Docker engine with Compose") from None
+        except subprocess.TimeoutExpired:
+            raise NotHappened(f"{' '.join(command)}: not done after {COMMAND_S:g} s") from None
         if done.returncode:
             raise NotHappened(f"{' '.join(command)}: {done.stderr.strip()[-500:]}")
         return done.stdout
