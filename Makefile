@@ -10,7 +10,7 @@ export DATA_DIR ?= data
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 READY = .venv/.ready
 
-.PHONY: help demo run test bench check format lock clean
+.PHONY: help demo run test bench chaos check format lock clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -29,6 +29,9 @@ test: $(READY)  ## all tests; those of containers where an engine runs
 bench: $(READY)  ## this project beside its peers; needs wrk
 	@python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@python -m bench $(BENCH)
+
+chaos: $(READY)  ## faults under load in containers, then the audit; FAULT=kill-orders, FAULT=short, SEED=1 FAULTS=200
+	@python -m chaos $(if $(FAULT),--fault $(FAULT)) $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS))
 
 check: $(READY)  ## lint, format, types
 	@ruff check . && ruff format --check . && mypy
