@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import gevent
 from geventhttpclient.client import HTTPClient
 
+from .arrivals import Arrivals
 from .ledger import Answer, Op, classify
 from .run import Run
 from .settings import SERVICES, Settings
@@ -75,9 +76,12 @@ class Client:
         self.run = run
         self.http = {service: Http(settings.urls[service], settings.token) for service in SERVICES}
         self._tell = tell
+        self.arrivals: Arrivals | None = None  # of an open load
 
-    def send(self, op: Op, action: str | None = None) -> Answer:
+    def send(self, op: Op, action: str | None = None, due: float | None = None) -> Answer:
         """Try an operation once, under the name `action` if that is another than its own.
+
+        Its response time counts from `due` (of time.perf_counter()), where it had to be sent earlier than it was.
 
         Raises:
             OSError: the ledger cannot be written; nothing was sent.
@@ -101,6 +105,8 @@ class Client:
         content = b""
         answer = Answer("unknown", error="stopped by the generator")
         started = time.perf_counter()
+        if due is None and self.arrivals:
+            self.arrivals.extra()
         try:
             status, fields, content = self.http[op.service].request(op.method, op.path, op.payload, headers)
             answer = interpret(op, status, fields, content)
@@ -110,7 +116,8 @@ class Client:
             milliseconds = (time.perf_counter() - started) * 1000
             op.in_flight -= 1
             answer = self._ended(op, action, number, sent, answer, milliseconds, len(content))
-        self._measure(op, action, answer, milliseconds, len(content))
+        late = max(0.0, started - due) * 1000 if due is not None else 0.0
+        self._measure(op, action, answer, milliseconds + late, len(content))
         return answer
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ import time
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import gevent
@@ -14,6 +15,7 @@ from locust.exception import StopTest
 from locust.runners import STATE_CLEANUP, STATE_INIT, STATE_SPAWNING, STATE_STOPPED, Runner
 
 from . import readback, report, report_page, sample
+from .arrivals import Arrivals
 from .audit import INVARIANTS, JUDGED, UNDECIDED, audit
 from .client import Client, Http
 from .gauges import Gauges
@@ -21,9 +23,9 @@ from .ledger import read
 from .page import add_tab
 from .report import Latency, Measured
 from .run import Run
+from .scenario import Scenario
 from .settings import SERVICES, Settings
 from .settle import settle
-from .traffic import KIND_NAMES
 
 PROGRESS_EVERY_S = 5.0
 READY_PAUSE_S = 0.25
@@ -77,8 +79,15 @@ def steps(run: Run) -> Callable[[str, int], None]:
 class Conductor:
     """Begins, ends and judges runs as Locust starts and stops its users; one run at a time."""
 
-    def __init__(self, environment: Environment, settings: Settings, budget: Callable[[], int | None]) -> None:
-        """`budget` says how many writes the next run may make; None: no limit."""
+    def __init__(
+        self,
+        environment: Environment,
+        settings: Settings,
+        scenario: Scenario,
+        budget: Callable[[], int | None],
+        rate: float | None = None,
+    ) -> None:
+        """`budget` says how many writes the next run may make; None: no limit. `rate` makes the load an open one."""
         self.environment = environment
         self.settings = settings
         self.run: Run | None = None
@@ -87,6 +96,9 @@ class Conductor:
         self._earlier = deque[dict[str, Any]](maxlen=EARLIER_RUNS)  # the latest first
         self._console = report.new_console()
         self._budget = budget
+        self._scenario = scenario
+        self._rate = rate
+        self.arrivals: Arrivals | None = None
         self._judging: gevent.Greenlet | None = None
         self._quitting = False
 
@@ -94,6 +106,7 @@ class Conductor:
         """Listen to Locust's events, and add our tab to its page."""
         events = self.environment.events
         events.test_start.add_listener(self._begin)
+        events.test_stopping.add_listener(self._release)
         events.test_stop.add_listener(self._end)
         events.quitting.add_listener(self._quit)
         if web_ui := self.environment.web_ui:
@@ -118,14 +131,15 @@ class Conductor:
         if self.run:
             self._earlier.appendleft(self.run.outcome())
         try:
-            run = self.run = Run(self.settings.report_dir, KIND_NAMES, self._budget())
+            run = self.run = Run(self.settings.report_dir, self._scenario.actions, self._budget(), self._scenario)
         except OSError as error:
             raise StopTest(f"No ledger can be written, so there will be no verdict: {error}.") from None
-        self._gauges = None
+        self._gauges = self.arrivals = None
         client = self.client = Client(run, self.settings, self.environment.events.request.fire)
         run.settings = self._settings(run)
+        load = f"{self._scenario.name}, " + (f"{self._rate:g} requests/s due" if self._rate else "closed load")
         limit = "without a limit of writes" if run.budget is None else f"{run.budget:,} writes"
-        self._say(f"Run {run.mark}: {limit}, ledger {run.ledger.path}")
+        self._say(f"Run {run.mark}: {load}, {limit}, ledger {run.ledger.path}")
         gevent.spawn(self._show_progress, run)
         gevent.spawn(self._stop_when_exhausted, run)
         try:
@@ -135,8 +149,15 @@ class Conductor:
             run.flaw(str(error).rstrip("."))
             return
         self._gauges = Gauges(self.settings)
+        if self._rate:
+            self.arrivals = client.arrivals = Arrivals(self._rate)
         run.load_began = time.monotonic()
         run.phase = "load"
+
+    def _release(self, **_: Any) -> None:
+        """Let go of the shoppers that wait for their next request to be due."""
+        if self.arrivals:
+            self.arrivals.stopped.set()
 
     def _stop_when_exhausted(self, run: Run) -> None:
         run.exhausted.wait()
@@ -199,7 +220,10 @@ class Conductor:
         failures = Counter[str]()
         for error in stats.errors.values():
             failures[str(error.error)] += error.occurrences
-        return Measured(run.load_seconds(), run.taken, stats.total.num_requests, latencies, failures.most_common())
+        measured = Measured(run.load_seconds(), run.taken, stats.total.num_requests, latencies, failures.most_common())
+        if self.arrivals:
+            measured = replace(measured, rate=self.arrivals.rate, late_ms=self.arrivals.latest * 1000)
+        return measured
 
     def _judge(self, run: Run, client: Client, measured: Measured, gauges: Gauges | None) -> None:
         """Settle, read back, audit, report."""
@@ -255,6 +279,7 @@ class Conductor:
         """With what the run is made; the page may have other options by the time it ends."""
         options = self.environment.parsed_options
         return {
+            "scenario": self._scenario.name,
             "users": getattr(options, "num_users", None),
             "spawn_rate": getattr(options, "spawn_rate", None),
             "writes": run.budget,

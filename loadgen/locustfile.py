@@ -10,19 +10,19 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import gevent
-from locust import User, events
+from locust import User, between, events
 from locust.env import Environment
 from locust.runners import LocalRunner
 
 from loadgen.audit import UNDECIDED
 from loadgen.conductor import Conductor, NotReady, wait_until_ready
 from loadgen.options import DEFAULT_WRITES, budget
+from loadgen.scenario import BadScenario, load
 from loadgen.settings import BadSetting, Settings
 from loadgen.traffic import KINDS, OutOfWrites, Shopper
 
 IDLE_S = 0.1  # a shopper with nothing left to do waits to be stopped; Locust complains of those that left
 CANNOT_START = 2  # exit status
-BY_NAME = {kind.__name__: kind for kind in KINDS}
 
 
 @events.init.add_listener
@@ -34,8 +34,9 @@ def set_up(environment: Environment, **_: Any) -> None:
         cannot_start("An audit needs the whole ledger in one process: leave out --master, --worker and --processes.")
     try:
         settings = Settings.from_env()
+        scenario = load(options.scenario, KINDS)
         wait_until_ready(settings)
-    except (BadSetting, NotReady) as error:
+    except (BadSetting, BadScenario, NotReady) as error:
         cannot_start(str(error))
     if environment.web_ui is None:
         environment.process_exit_code = UNDECIDED  # until there is a verdict
@@ -46,7 +47,12 @@ def set_up(environment: Environment, **_: Any) -> None:
     os.environ.setdefault("SQLITE_TMPDIR", str(settings.report_dir))  # /tmp may be memory
     default = None if options.run_time else DEFAULT_WRITES
     options.writes = str(options.writes or "")  # Locust gives what the page's field holds the type of this
-    conductor = Visitor.conductor = Conductor(environment, settings, lambda: budget(options.writes, default))
+    Visitor.tasks = [task_of(KINDS[kind]) for kind, weight in scenario.actions.items() for _ in range(weight)]
+    if scenario.think_time[1] and not options.rate:
+        Visitor.wait_time = between(*scenario.think_time)
+    conductor = Visitor.conductor = Conductor(
+        environment, settings, scenario, lambda: budget(options.writes, default), options.rate
+    )
     conductor.connect()
     # Python raises KeyboardInterrupt wherever it is, in the middle of a line of the ledger too; this waits its turn.
     gevent.signal_handler(signal.SIGINT, interrupt)
@@ -72,9 +78,13 @@ def task_of(kind: Callable[[Shopper], Any]) -> Callable[["Visitor"], None]:
         if run.phase != "load":
             gevent.sleep(IDLE_S)
             return
+        if arrivals := user.conductor.arrivals:
+            user.shopper.due = arrivals.wait()
+            if user.shopper.due is None:
+                return
         first = run.deal()
         try:
-            (BY_NAME[first] if first else kind)(user.shopper)
+            (KINDS[first] if first else kind)(user.shopper)
         except (OutOfWrites, OSError):  # OSError: the ledger; the run has noted it and stops
             gevent.sleep(IDLE_S)
 
@@ -85,7 +95,7 @@ class Visitor(User):
     """A Locust user that acts as a shopper."""
 
     conductor: Conductor
-    tasks = [task_of(kind) for kind, weight in KINDS.items() for _ in range(weight)]  # noqa: RUF012 - Locust's way
+    tasks = [task_of(kind) for kind in KINDS.values()]  # noqa: RUF012 - Locust's way; the scenario's take their place
     host = "three services"  # not one: where they are, the settings say
 
     def on_start(self) -> None:

@@ -1,13 +1,16 @@
-"""Our option of the command line, and our defaults for Locust's."""
+"""Our options of the command line, and our defaults for Locust's."""
 
 import os
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
+from .scenario import BASE, shipped
+
 if TYPE_CHECKING:  # importing it patches the standard library of the whole process
     from locust.argument_parser import LocustArgumentParser
 
 DEFAULT_WRITES = 10_000
+LOWEST_RATE, HIGHEST_RATE = 0.1, 100_000
 STOP_TIMEOUT_S = 15  # more than a request may take: what a shopper began, it ends
 
 
@@ -18,14 +21,42 @@ def positive(text: str) -> int:
     return number
 
 
+def rate(text: str) -> float:
+    """Requests a second. Raises ArgumentTypeError."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not LOWEST_RATE <= number <= HIGHEST_RATE:
+        raise ArgumentTypeError(f"must be requests a second, {LOWEST_RATE} to {HIGHEST_RATE:,}, not {text!r}")
+    return number
+
+
 def add_options(parser: "LocustArgumentParser") -> None:
-    """Our option, and our defaults for Locust's: its command line, environment and files still come before them."""
+    """Our options, and our defaults for Locust's: its command line, environment and files still come before them."""
     parser.add_argument(
         "--writes",
         type=positive,
         metavar="<int>",
         env_var="LOADGEN_WRITES",
         help=f"Stop after exactly this many writes. Default: {DEFAULT_WRITES}, or no limit with --run-time.",
+    )
+    parser.add_argument(
+        "--scenario",
+        default=BASE,
+        metavar="<name or file>",
+        env_var="LOADGEN_SCENARIO",
+        include_in_web_ui=False,
+        help=f"What the shoppers do: {', '.join(shipped())}, or a TOML file like theirs. Default: {BASE}.",
+    )
+    parser.add_argument(
+        "--rate",
+        type=rate,
+        metavar="<float>",
+        env_var="LOADGEN_RATE",
+        include_in_web_ui=False,
+        help="Open load: so many requests a second are due whatever the answers do; response times count from then. "
+        "Default: closed load, each shopper waits for its answers.",
     )
     parser.set_defaults(
         num_users=64,

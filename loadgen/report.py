@@ -40,11 +40,18 @@ class Measured:
     requests: int
     latencies: list[Latency]
     failures: list[tuple[str, int]]  # what went wrong, how often, as Locust counts it
+    rate: float | None = None  # requests a second that were due in an open load; None: a closed load
+    late_ms: float | None = None  # by which the load generator itself was too late in an open load, at most
 
     @property
     def writes_per_second(self) -> float:
         """0 where the load never began."""
         return self.writes / self.seconds if self.seconds else 0.0
+
+    @property
+    def share_of_rate(self) -> float | None:
+        """How much of the rate of an open load was reached."""
+        return self.requests_per_second / self.rate if self.rate else None
 
     @property
     def requests_per_second(self) -> float:
@@ -95,6 +102,8 @@ def as_json(report: Report, measured: Measured, extra: dict[str, Any]) -> dict[s
             "writes_per_second": round(measured.writes_per_second, 1),
             "requests": measured.requests,
             "requests_per_second": round(measured.requests_per_second, 1),
+            "kind": "open" if measured.rate else "closed",
+            **_open(measured),
         },
         "services": {name: asdict(counts) for name, counts in report.services.items()},
         "invariants": [asdict(finding) for finding in report.invariants],
@@ -104,6 +113,25 @@ def as_json(report: Report, measured: Measured, extra: dict[str, Any]) -> dict[s
         "latencies_ms": [asdict(latency) for latency in measured.latencies],
         "failures": [{"what": what, "times": times} for what, times in measured.failures],
     }
+
+
+def _open(measured: Measured) -> dict[str, Any]:
+    """What there is to say of an open load only."""
+    if measured.rate is None or measured.late_ms is None:
+        return {}
+    share = round(measured.share_of_rate or 0.0, 4)
+    return {"rate": measured.rate, "share_of_rate": share, "generator_late_ms": round(measured.late_ms, 1)}
+
+
+def _kind_of_load(measured: Measured) -> str:
+    """Which kind of load it was, and what its response times mean."""
+    if measured.rate is None:
+        return "Closed load: each shopper waited for its answers, so a stall of a service shows in few requests."
+    return (
+        f"Open load: {measured.rate:g} requests/s were due, {measured.share_of_rate:.1%} of that was reached; response "
+        "times count from when a request was due. "
+        f"The load generator itself was at most {measured.late_ms:.0f} ms late."
+    )
 
 
 def write(content: dict[str, Any], path: Path) -> None:
@@ -129,6 +157,7 @@ def show(report: Report, measured: Measured, console: Console, costs: Sequence[d
     console.print()
     rates = f"{measured.writes_per_second:,.0f} writes/s, {measured.requests_per_second:,.0f} requests/s"
     console.print(f"Load: {measured.writes:,} writes in {measured.seconds:.1f} s: {rates}.")
+    console.print(_kind_of_load(measured), soft_wrap=True)
     console.print()
     console.print(_latencies(measured))
     console.print()

@@ -15,6 +15,7 @@ from gevent.event import Event
 from .audit import INVARIANTS
 from .ledger import Ledger, Op
 from .progress import Progress
+from .scenario import Scenario, steady
 from .settings import SERVICES
 from .timeline import Timeline
 
@@ -41,10 +42,25 @@ class Tally:
     refused: int = 0
 
 
+@dataclass(slots=True)
+class OwnUser:
+    """A user to order for: of one shopper alone, or hot."""
+
+    id: int
+    orders: int = 0
+
+    def next_quantity(self) -> int:
+        """A quantity that no other order of this user has: (user, product, quantity) is one order, or it is wrong."""
+        self.orders += 1
+        return self.orders
+
+
 class Run:
     """The state of one run. Everything that happens in it is known here; what it means is the audit's to say."""
 
-    def __init__(self, directory: Path, kinds: Iterable[str], budget: int | None) -> None:
+    def __init__(
+        self, directory: Path, kinds: Iterable[str], budget: int | None, scenario: Scenario | None = None
+    ) -> None:
         """Begin a run whose ledger lies in `directory`, whose load makes `budget` writes (None: no limit).
 
         Raises:
@@ -55,11 +71,13 @@ class Run:
         self.started_at = datetime.now(UTC)
         self.phase: Phase = "sample"
         self.budget = budget
+        self.scenario = scenario or steady()
         self.taken = 0  # of the budget
         self.exhausted = Event()  # set when the budget is used up
         self.done = Event()
         self.open: dict[int, Op] = {}  # writes whose fate is not known yet
         self.first_ids: dict[str, int] = {}  # by service: no id of this run is smaller
+        self.hot_users: list[OwnUser] = []  # which all shoppers order for
         self.hot_products: list[int] = []  # which all shoppers share, and race for
         self.tallies = {service: Tally() for service in SERVICES}
         self.audited = 0  # rows read back so far

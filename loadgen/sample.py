@@ -1,4 +1,5 @@
-"""The sample data: ten users, ten products, ten orders, inserted concurrently, and a few that must be refused."""
+"""The sample data: the scenario's users and products and an order of each pair, inserted concurrently, and a few
+that must be refused."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,17 +10,9 @@ from rich.table import Table
 
 from .client import Client
 from .ledger import Op
+from .run import OwnUser
 from .traffic import ABSENT_ID, Shopper
 
-PEOPLE = (
-    "Ada Lovelace", "Alan Turing", "Barbara Liskov", "Donald Knuth", "Edsger Dijkstra",
-    "Frances Allen", "Grace Hopper", "Katherine Johnson", "Niklaus Wirth", "Zoë Noether",
-)  # fmt: skip
-PRODUCTS = (
-    ("Green tea", "4.20"), ("Coffee beans", "12.50"), ("Notebook", "3.99"), ("Fountain pen", "29.00"),
-    ("Desk lamp", "45.90"), ("Headphones", "119.00"), ("Backpack", "64.95"), ("Umbrella", "19.99"),
-    ("Bicycle bell", "8.75"), ("Chess set", "38.00"),
-)  # fmt: skip
 TRIES = 5  # of the very first write of each service, each with the retries of a shopper
 
 
@@ -58,8 +51,9 @@ def insert(client: Client) -> list[Op]:
         run.first_ids[op.service] = op.answer.body["id"]
         return op
 
-    def user(name: str) -> Op:
-        email = f"{name.split()[0].lower()}.{run.mark}@example.com"
+    def user(name: str, place: int = 0) -> Op:
+        first_name = "".join(filter(str.isalnum, name.split()[0])).lower()[:40] or "user"
+        email = f"{first_name}.{run.mark}.s{place}@example.com"
         return run.write_op("users", "sample", {"name": name, "email": email})
 
     def product(name: str, price: str) -> Op:
@@ -69,21 +63,25 @@ def insert(client: Client) -> list[Op]:
         body = {"user_id": user_id, "product_id": product_id, "quantity": quantity}
         return run.write_op("orders", "sample", body, expects)
 
-    users, products = [first(user(PEOPLE[0]))], [first(product(*PRODUCTS[0]))]
+    people, goods = run.scenario.users, run.scenario.products
+    users, products = [first(user(people[0]))], [first(product(*goods[0]))]
     orders = [first(order(_id(users[0]), _id(products[0]), 1))]
-    taken = {"name": "Ada Again", "email": f"ADA.{run.mark.upper()}@EXAMPLE.COM"}
+    taken = {"name": f"{people[0].split()[0]} Again", "email": users[0].body["email"].upper()}
     refused = [
         run.write_op("users", "sample", taken, "duplicate-email"),
         run.write_op("products", "sample", {"name": f"Free money {run.mark}", "price": "-5.00"}, "validation"),
         order(ABSENT_ID, _id(products[0]), 1, "unknown-reference"),
     ]
-    users += map(user, PEOPLE[1:])
-    products += [product(*each) for each in PRODUCTS[1:]]
+    users += [user(name, place) for place, name in enumerate(people[1:], start=1)]
+    products += [product(*each) for each in goods[1:]]
     send([*users[1:], *products[1:], *refused])
-    pairs = zip(users[1:], products[1:], strict=True)
+    pairs = zip(users[1:], products[1:], strict=False)
     orders += [order(_id(u), _id(p), q) for q, (u, p) in enumerate(pairs, start=2) if u.answer and p.answer]
     send(orders[1:])
-    run.hot_products = [_id(each) for each in products if each.answer]
+    hot = run.scenario
+    # A hot user's quantities begin after those of the sample's orders: no two of its orders are equal.
+    run.hot_users = [OwnUser(_id(each), len(orders)) for each in users[: hot.hot_users] if each.answer]
+    run.hot_products = [_id(each) for each in products[: hot.hot_products] if each.answer]
     return [*users, *products, *orders, *refused]
 
 

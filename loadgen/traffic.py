@@ -1,10 +1,9 @@
-"""What shoppers do. Each kind of action is a function; KINDS says how often each is chosen."""
+"""What shoppers do. Each kind of action is a function; the scenario says how often each is chosen."""
 
 import random
 import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import gevent
@@ -12,6 +11,7 @@ from gevent.pool import Group
 
 from .client import Client
 from .ledger import Answer, Op
+from .run import OwnUser
 
 ABSENT_ID = 9_000_000_000_000_000  # ids from here on surely belong to nothing
 MOST_ORDERS = 10_000  # of one user: their quantities are 1, 2, 3 ..., and 10,000 is the largest allowed
@@ -31,19 +31,6 @@ class OutOfWrites(Exception):
     """The budget of writes is used up: the shopper may leave."""
 
 
-@dataclass(slots=True)
-class OwnUser:
-    """A user that one shopper alone orders for."""
-
-    id: int
-    orders: int = 0
-
-    def next_quantity(self) -> int:
-        """A quantity that no other order of this user has: (user, product, quantity) is one order, or it is wrong."""
-        self.orders += 1
-        return self.orders
-
-
 class Shopper:
     """One simulated shopper: what it owns and remembers, and the means to act."""
 
@@ -53,10 +40,12 @@ class Shopper:
         self.users: deque[OwnUser] = deque(maxlen=KEPT)
         self.products: deque[int] = deque(maxlen=KEPT)
         self.recent: deque[Op] = deque(maxlen=KEPT)  # acknowledged writes
+        self.due: float | None = None  # when the next request has or had to be sent, in an open load
 
     def attempt(self, op: Op, action: str | None = None) -> Answer:
         """Send an operation as a good client does: again with the same key where no answer came."""
-        answer = self.client.send(op, action)
+        due, self.due = self.due, None
+        answer = self.client.send(op, action, due)
         for _ in range(RETRIES):
             if answer.outcome != "unknown" or op.method == "GET":
                 break
@@ -111,16 +100,23 @@ class Shopper:
             group.kill()
 
     def own_user(self) -> OwnUser | None:
-        """A user to order for; makes one where there is none. None: that did not succeed."""
+        """A user to order for, hot or of one's own; makes one where there is none. None: that did not succeed."""
         while self.users and self.users[-1].orders >= MOST_ORDERS:
             self.users.pop()
+        hot = self.run.hot_users
+        if hot and random.random() < self.run.scenario.hot_user_share:
+            user = random.choice(hot)
+            if user.orders < MOST_ORDERS:
+                return user
+            hot.remove(user)
         if not self.users:
             create_user(self)
         return random.choice(self.users) if self.users else None
 
     def some_product(self) -> int | None:
-        """A product to order: as often one that all shoppers want as one of its own. None: there is none."""
-        pool = self.run.hot_products if random.random() < 0.5 or not self.products else self.products
+        """A product to order: one that all shoppers want, or one of its own. None: there is none."""
+        hot = random.random() < self.run.scenario.hot_product_share or not self.products
+        pool = (self.run.hot_products if hot else self.products) or self.run.hot_products or self.products
         return random.choice(pool) if pool else None
 
     def new_user(self, tag: str) -> dict[str, Any]:
@@ -307,23 +303,11 @@ def invalid_quantity(shopper: Shopper) -> None:
         shopper.write("orders", "invalid_quantity", body, "validation")
 
 
-KINDS: dict[Callable[[Shopper], Any], int] = {
-    create_order: 30,
-    create_user: 14,
-    create_product: 8,
-    batch_users: 1,
-    batch_products: 1,
-    batch_orders: 2,
-    read_own: 12,
-    browse: 8,
-    retry_same_key: 6,
-    race_same_key: 4,
-    race_same_email: 2,
-    race_patch: 1,
-    order_unknown_user: 2,
-    order_unknown_product: 2,
-    invalid_user: 2,
-    invalid_price: 2,
-    invalid_quantity: 2,
-}
-KIND_NAMES = tuple(kind.__name__ for kind in KINDS)
+KINDS: dict[str, Callable[[Shopper], Any]] = {
+    kind.__name__: kind
+    for kind in (
+        create_order, create_user, create_product, batch_users, batch_products, batch_orders, read_own, browse,
+        retry_same_key, race_same_key, race_same_email, race_patch, order_unknown_user, order_unknown_product,
+        invalid_user, invalid_price, invalid_quantity,
+    )
+}  # fmt: skip

@@ -1,5 +1,6 @@
 """The application factory that the three services share."""
 
+import gc
 import logging
 import sys
 from collections.abc import Callable
@@ -106,6 +107,9 @@ def build(resource: Resource, package: str, settings: Settings, registry: Collec
         return Response(described, mimetype="application/json")
 
     gevent.spawn(keep_house, app.writer)
+    # What is here by now stays: the garbage collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
     return app
 
 

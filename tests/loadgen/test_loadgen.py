@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 import requests
 
+from loadgen.scenario import load
+from loadgen.traffic import KINDS
+
 from ..fleet import free_port, wait_until
 from .fake import running
 
@@ -97,6 +100,9 @@ def test_with_nothing_listening_it_says_so_in_one_line(tmp_path: Path) -> None:
         ({"ORDERS_URL": "orders"}, (), "ORDERS_URL"),
         ({"LOADGEN_WRITES": "many"}, (), "--writes"),
         ({}, ("--writes", "0"), "--writes"),
+        ({}, ("--rate", "0"), "--rate"),
+        ({"LOADGEN_RATE": "fast"}, (), "--rate"),
+        ({}, ("--scenario", "stedy"), "stedy"),
         ({}, ("--nonsense",), "--nonsense"),
         ({}, ("--master",), "--master"),
     ],
@@ -114,6 +120,27 @@ def test_the_help_names_our_option_among_those_of_locust(tmp_path: Path) -> None
     assert (status, err) == (0, "")
     assert "--writes" in out
     assert "--headless" in out
+
+
+@pytest.mark.parametrize("name", ["contention", "write-heavy"])
+def test_a_scenario_says_what_is_done(tmp_path: Path, name: str) -> None:
+    with running() as urls:
+        status, out, _ = finish(start(urls, tmp_path, *ARGUMENTS, "--scenario", name))
+    assert status == 0, out
+    report = only_report(tmp_path)
+    assert report["settings"]["scenario"] == name
+    done = {latency["action"] for latency in report["latencies_ms"]}
+    assert done - {"read_version"} == set(load(name, KINDS).actions)
+
+
+def test_an_open_load_keeps_its_rate(tmp_path: Path) -> None:
+    with running() as urls:
+        status, out, _ = finish(start(urls, tmp_path, *ARGUMENTS, "--rate", "100"))
+    assert status == 0, out
+    load = only_report(tmp_path)["load"]
+    assert (load["kind"], load["rate"], load["writes"]) == ("open", 100, 300)
+    assert 0.9 < load["share_of_rate"] < 1.1
+    assert "Open load: 100 requests/s were due" in out
 
 
 def test_a_run_time_ends_the_run_instead_of_a_number_of_writes(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from loadgen import traffic
 from loadgen.audit import email_key
 from loadgen.client import Client
 from loadgen.ledger import Line, read
-from loadgen.run import Run
+from loadgen.run import OwnUser, Run
 from loadgen.sample import insert
 from loadgen.traffic import KINDS, OutOfWrites, Shopper
 
@@ -30,7 +31,7 @@ def lines(run: Run, action: str, event: str = "sent") -> list[Line]:
     return [line for line in read(run.ledger.path) if line["event"] == event and line["action"] == action]
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_every_kind_completes_as_it_expects(kind: Callable[[Shopper], Any], shopper: Shopper) -> None:
     traffic.create_user(shopper)
     for _ in range(12):  # as often as there are ways to be invalid
@@ -134,3 +135,20 @@ def test_what_a_shopper_remembers_is_bounded(shopper: Shopper) -> None:
         traffic.create_user(shopper)
         traffic.create_product(shopper)
     assert len(shopper.users) == len(shopper.products) == len(shopper.recent) == traffic.KEPT
+
+
+def test_shoppers_share_hot_users_and_no_two_of_their_orders_are_equal(client: Client) -> None:
+    client.run.scenario = replace(client.run.scenario, hot_user_share=1.0)
+    client.run.hot_users = [OwnUser(1, 10)]
+    bodies = [Shopper(client).new_order() for _ in range(20)]
+    assert {body["user_id"] for body in bodies if body} == {1}
+    assert [body["quantity"] for body in bodies if body] == list(range(11, 31))
+
+
+def test_a_hot_user_with_all_the_orders_it_may_have_is_hot_no_more(client: Client, shopper: Shopper) -> None:
+    client.run.scenario = replace(client.run.scenario, hot_user_share=1.0)
+    client.run.hot_users = [OwnUser(1, traffic.MOST_ORDERS)]
+    body = shopper.new_order()
+    assert body is not None
+    assert body["user_id"] != 1
+    assert not client.run.hot_users
