@@ -15,6 +15,7 @@ from rich.table import Table
 from .campaign import grouped, plan, run_group
 from .faults import FAULTS, SHORT
 from .judge import UNDECIDED, Group, table, totals, verdict
+from .load import FLOWING
 from .system import NotHappened, System
 
 WORDS = {0: "PASS: everything that was acknowledged is there, once.", 1: "FAIL.", 2: "NO VERDICT."}
@@ -26,6 +27,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--fault", default="", help=f"one of {', '.join(FAULTS)}; or `short`: one of each kind")
     parser.add_argument("--faults", type=int, default=0, help="injections in all; beyond one of each, random pairs")
     parser.add_argument("--seed", type=int, default=0, help="of the order and the pairs; printed; default: a new one")
+    parser.add_argument("--flow", type=int, default=FLOWING, help="acknowledged writes before each fault")
     parser.add_argument("--extra", action="append", default=[], help="a further Compose file")
     parser.add_argument("--reports", type=Path, default=Path("reports/chaos"), help="where the history is kept")
     options = parser.parse_args()
@@ -54,7 +56,7 @@ def main() -> int:
             system.up()
             for batch in batches:
                 print(f"[{time.monotonic() - began:5.0f} s] load {len(groups) + 1}", flush=True)
-                groups.append(run_group(system, batch, home / f"load-{len(groups) + 1}"))
+                groups.append(run_group(system, batch, home / f"load-{len(groups) + 1}", options.flow))
                 sums = totals(groups)
                 print(f"  audited; so far {sums}", flush=True)
                 save(home, options.seed, groups, time.monotonic() - began, trouble)

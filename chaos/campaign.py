@@ -14,9 +14,10 @@ from loadgen.ledger import read
 from .faults import FAULTS, Fault, Proof
 from .files import acknowledged, compare, read_files
 from .judge import READY_S, Group, Round, count
-from .load import Load
+from .load import FLOWING, Load
 from .system import SERVICES, NotHappened, System, wait_until
 
+UNKNOWN_USER = {"user_id": 2**62, "product_id": 1, "quantity": 1}  # an order that is never written: no audit meets it
 GROUP = 12  # rounds under one run of the load
 ORDER_DEADLINE_S = 6.0  # two rounds of look-ups of 2 s, a second of patience, and one to answer
 READ_DEADLINE_S = 2.0
@@ -66,7 +67,7 @@ def watch(system: System, fault: Fault, into: Round) -> None:
     until = time.monotonic() + REFUSED_S
     while refused is None and time.monotonic() < until:
         began = time.monotonic()
-        answer = requests.post(url, json={"user_id": 1, "product_id": 1, "quantity": 1}, timeout=30)
+        answer = requests.post(url, json=UNKNOWN_USER, timeout=30)
         took = time.monotonic() - began
         if took > ORDER_DEADLINE_S:
             into.violations.append(f"{fault.name}: an order was answered after {took:.1f} s")
@@ -116,10 +117,10 @@ def run_round(system: System, load: Load, faults: list[Fault]) -> Round:
     return done
 
 
-def run_group(system: System, rounds: list[list[Fault]], directory: Path) -> Group:
+def run_group(system: System, rounds: list[list[Fault]], directory: Path, flowing: int = FLOWING) -> Group:
     """Rounds under one load, then settle, and audit over HTTP and over the files."""
     group = Group([], directory=str(directory))
-    load = Load(system, directory)
+    load = Load(system, directory, flowing)
     try:
         for faults in rounds:
             done = run_round(system, load, faults)

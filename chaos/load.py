@@ -13,15 +13,16 @@ from .system import ROOT, NotHappened, System, wait_until
 
 USERS = "64"
 STOP_S = 180.0  # to settle, read back and audit
-FLOWING = 30  # acknowledged writes
-FLOW_S = 30.0
+FLOWING = 30  # acknowledged writes before a fault, unless told otherwise
+FLOW_S = 60.0
 
 
 class Load:
     """One run of the load generator."""
 
-    def __init__(self, system: System, directory: Path) -> None:
-        """Start it; its ledger, report and log lie in `directory`."""
+    def __init__(self, system: System, directory: Path, flowing: int = FLOWING) -> None:
+        """Start it; its ledger, report and log lie in `directory`. `flowing` writes come before each fault."""
+        self._flowing = flowing
         directory.mkdir(parents=True)
         self.directory = directory
         env = os.environ | system.load_env() | {"REPORT_DIR": str(directory.resolve())}
@@ -65,7 +66,7 @@ class Load:
     def await_flow(self) -> None:
         """Wait until acknowledgements arrive. Raises NotHappened."""
         start = self.place()
-        wait_until(lambda: self.acknowledged(start) >= FLOWING, FLOW_S, "acknowledged writes")
+        wait_until(lambda: self.acknowledged(start) >= self._flowing, FLOW_S, "acknowledged writes")
 
     def stop(self) -> dict[str, Any]:
         """End the load; its report, after settling and audit. Raises NotHappened: there is none."""

@@ -18,12 +18,12 @@ PATIENCE_S = 30
 
 
 def body_for(service: str, number: int) -> dict[str, Any]:
-    """A body that no other number has; orders are of user 1 and product 1."""
+    """A body that no other number has, of orders none of the next 10,000; these are of user 1 and product 1."""
     if service == "users":
         return {"name": f"User {number}", "email": f"user-{number}@example.com"}
     if service == "products":
         return {"name": f"Product {number}", "price": f"{number}.07"}
-    return {"user_id": 1, "product_id": 1, "quantity": number}
+    return {"user_id": 1, "product_id": 1, "quantity": (number - 1) % 10_000 + 1}
 
 
 def identity(service: str, item: dict[str, Any]) -> Any:
@@ -95,7 +95,7 @@ class Load:
         self.attempts: list[Attempt] = []
         self._numbers = itertools.count(1)
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
         for thread in self._threads:
             thread.start()
 

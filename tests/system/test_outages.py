@@ -62,9 +62,13 @@ def test_during_an_outage_under_load_no_order_is_accepted_and_after_it_all_are(
     reads: list[requests.Response] = []
     over = threading.Event()
     url = f"{shop.orders.url}/orders/{load.acknowledged()[0].item['id']}"
-    reader = threading.Thread(target=lambda: reads.extend(repeat(over, lambda: requests.get(url, timeout=30))))
+    reader = threading.Thread(
+        target=lambda: reads.extend(repeat(over, lambda: requests.get(url, timeout=30))), daemon=True
+    )
     probes: list[requests.Response] = []
-    prober = threading.Thread(target=lambda: probes.extend(repeat(over, lambda: post(shop.orders, UNKNOWN_USER))))
+    prober = threading.Thread(
+        target=lambda: probes.extend(repeat(over, lambda: post(shop.orders, UNKNOWN_USER))), daemon=True
+    )
 
     began = time.monotonic()
     away.signal(how)
