@@ -18,6 +18,7 @@ SEEN_S = 15.0  # within which a fault has to show
 PAUSE_S, LONG_PAUSE_S = 2.0, 11.0  # the load generator, the most patient, waits 10 s
 CUT_S = 1.5
 SPOIL_S = 1.5
+MOST_TENANTS = 12
 BACK_S = 7200
 Proof = tuple[str, float | None]
 Strike = Iterator[Proof]
@@ -92,14 +93,16 @@ def cut(service: str, system: System) -> Strike:
 def recreate(service: str, system: System) -> Strike:
     """A new container with the same data under another address."""
     before = system.address(service)
-    tenant = f"{system.project}-tenant"  # takes the address, which would be given out again
+    tenants: list[str] = []  # take the addresses that are free, among them the old one, which would be given out again
     system.compose("rm", "-sf", service)
     network, image = f"{system.project}_default", f"{system.project}-chaos"
-    system.docker("run", "-d", "--init", "--name", tenant, "--network", network, image, "sleep", "60")
     try:
+        while before not in map(system.address_of, tenants) and len(tenants) < MOST_TENANTS:
+            tenants.append(f"{system.project}-tenant-{len(tenants)}")
+            system.docker("run", "-d", "--init", "--name", tenants[-1], "--network", network, image, "sleep", "60")
         system.compose("up", "-d", "--no-deps", "--no-build", service)
     finally:
-        system.docker("rm", "-f", tenant)
+        system.docker("rm", "-f", *tenants)
     after, since = system.address(service), time.monotonic()
     if not after or after == before:
         raise NotHappened(f"{service} has the address {after or 'none'} again")

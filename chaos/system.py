@@ -99,8 +99,11 @@ class System:
 
     def address(self, service: str) -> str:
         """Its address in the network; empty where it is in none."""
-        networks = self.inspect(service)["NetworkSettings"]["Networks"].values()
-        return next((str(network["IPAddress"]) for network in networks), "")
+        return _address(self.inspect(service))
+
+    def address_of(self, container: str) -> str:
+        """The address of a container that is not one of the project's services."""
+        return _address(json.loads(self.docker("inspect", container))[0])
 
     def up(self) -> None:
         """Build and start everything."""
@@ -140,3 +143,9 @@ class System:
     def memory_mb(self, service: str) -> float:
         """Anonymous memory of all processes of a container."""
         return int(self.docker("exec", self.container(service), "python", "-I", "-S", "-c", CONTAINER_RSS)) / 1024
+
+
+def _address(inspected: dict[str, Any]) -> str:
+    """The address in what the engine says of a container; empty where it is in no network."""
+    networks = inspected["NetworkSettings"]["Networks"].values()
+    return next((str(network["IPAddress"]) for network in networks), "")

@@ -1,26 +1,13 @@
 """Many seeds of power cuts: `python -m tests.power --seeds 10000 --first 0`."""
 
 import argparse
-import logging
 import os
 import sys
 import time
 from collections import Counter
 from multiprocessing import get_context
 
-from .run import Loss, Seed
-
-
-def campaign(seed: int) -> tuple[int, Counter[str], str | None]:
-    """One seed: its number, its counts, what was lost."""
-    logging.disable(logging.CRITICAL)  # each cut would be logged as the fault of the disk that it is
-    run = Seed(seed)
-    try:
-        return seed, run.run(), None
-    except Loss as loss:
-        return seed, run.counts, str(loss)
-    except Exception as error:  # a defect of the test, or a loss of an unknown kind: no pass either way
-        return seed, run.counts, repr(error)
+from .run import campaign
 
 
 def main() -> int:
