@@ -13,8 +13,9 @@ import gevent
 from locust.env import Environment
 from locust.exception import StopTest
 from locust.runners import STATE_CLEANUP, STATE_INIT, STATE_SPAWNING, STATE_STOPPED, Runner
+from rich.live import Live
 
-from . import readback, report, report_page, sample
+from . import live, readback, report, report_page, sample
 from .arrivals import Arrivals
 from .audit import INVARIANTS, JUDGED, UNDECIDED, audit
 from .client import Client, Http
@@ -28,6 +29,7 @@ from .settings import SERVICES, Settings
 from .settle import settle
 
 PROGRESS_EVERY_S = 5.0
+VIEW_EVERY_S = 0.5
 READY_PAUSE_S = 0.25
 EARLIER_RUNS = 20  # that the page still lists
 
@@ -101,6 +103,7 @@ class Conductor:
         self.arrivals: Arrivals | None = None
         self._judging: gevent.Greenlet | None = None
         self._quitting = False
+        self._view: gevent.Greenlet | None = None  # what shows the progress
 
     def connect(self) -> None:
         """Listen to Locust's events, and add our tab to its page."""
@@ -140,7 +143,8 @@ class Conductor:
         load = f"{self._scenario.name}, " + (f"{self._rate:g} requests/s due" if self._rate else "closed load")
         limit = "without a limit of writes" if run.budget is None else f"{run.budget:,} writes"
         self._say(f"Run {run.mark}: {load}, {limit}, ledger {run.ledger.path}")
-        gevent.spawn(self._show_progress, run)
+        drawn = self._console.is_terminal and not self._console.is_dumb_terminal
+        self._view = gevent.spawn(self._show_view if drawn else self._show_progress, run)
         gevent.spawn(self._stop_when_exhausted, run)
         try:
             wait_until_ready(self.settings)
@@ -186,6 +190,7 @@ class Conductor:
     def _quit(self, **_: Any) -> None:
         """The process is about to exit: end the run, and let its verdict be the exit status."""
         if self._quitting and self._judging and not self._judging.ready():
+            self._hide()
             self._say("Asked to stop again: no verdict.")
             self.environment.process_exit_code = UNDECIDED
             return
@@ -197,6 +202,7 @@ class Conductor:
             if self._judging:
                 self._judging.join()
         except KeyboardInterrupt:
+            self._hide()
             self._say("Interrupted again: no verdict.")
             self.environment.process_exit_code = UNDECIDED
 
@@ -273,6 +279,8 @@ class Conductor:
             self.environment.process_exit_code = UNDECIDED if run.verdict is None else run.verdict
             run.phase = "done"
             run.done.set()
+            if self._view:
+                self._view.join(timeout=2 * VIEW_EVERY_S)
             client.close()
 
     def _settings(self, run: Run) -> dict[str, Any]:
@@ -285,6 +293,19 @@ class Conductor:
             "writes": run.budget,
             "run_time": getattr(options, "run_time", None),
         } | {f"{name}_url": url for name, url in self.settings.urls.items()}
+
+    def _show_view(self, run: Run) -> None:
+        """On a terminal: a view of the run in its last lines, until the run is done."""
+        before, now = 0, 0.0
+        with Live(console=self._console, auto_refresh=False, transient=True) as shown:
+            while not run.done.wait(timeout=VIEW_EVERY_S):
+                now, before = 0.7 * now + 0.3 * (run.taken - before) / VIEW_EVERY_S, run.taken
+                shown.update(live.view(run, self.environment.stats, now), refresh=True)
+
+    def _hide(self) -> None:
+        """Give the terminal back as it was."""
+        if self._view:
+            self._view.kill()
 
     def _show_progress(self, run: Run) -> None:
         """A line every few seconds until the run is done."""

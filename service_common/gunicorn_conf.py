@@ -5,7 +5,8 @@ from typing import Any
 
 from service_common.logs import CONFIG
 
-bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
+host = os.environ.get("HOST") or os.environ.get("BIND_ADDRESS") or "127.0.0.1"  # HOST: inside a container
+bind = f"{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{os.environ.get('PORT') or 8000}"
 workers = 1  # a database has one writer
 worker_class = "service_common.worker.Worker"
 logger_class = "service_common.worker.Log"

@@ -1,5 +1,6 @@
 """Every tunable of a service, read from the environment in one place."""
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +9,14 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens at `host`; other names than localhost count as reachable."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 class Settings(BaseModel):
@@ -29,6 +38,9 @@ class Settings(BaseModel):
     breaker_cooldown: Seconds = Field(1, description="seconds an open circuit waits before it probes")
     api_token: str = Field("", repr=False, description="valid bearer tokens, separated by white space")
     api_token_file: Path | None = Field(None, description="file that holds the valid bearer tokens")
+    bind_address: str = Field(
+        "127.0.0.1", description="address it is published at; other than loopback only with a token"
+    )
     access_log: bool = Field(True, description="whether each request leaves one JSON line")
 
     @classmethod
@@ -49,10 +61,16 @@ class Settings(BaseModel):
         """The bearer tokens that are valid, newest first; empty when none is asked for.
 
         Raises:
-            SystemExit: the token file cannot be read or holds no token.
+            SystemExit: the token file cannot be read or holds no token, or others can reach the service and need none.
         """
         if self.api_token_file is None:
-            return tuple(self.api_token.split())
+            tokens = tuple(self.api_token.split())
+            if not tokens and not is_loopback(self.bind_address):
+                raise SystemExit(
+                    f"BIND_ADDRESS is {self.bind_address!r}, where others can reach the service, and no token is asked"
+                    " for: set API_TOKEN or API_TOKEN_FILE, or leave BIND_ADDRESS at 127.0.0.1."
+                )
+            return tokens
         try:
             tokens = tuple(self.api_token_file.read_text(encoding="utf-8").split())
         except (OSError, UnicodeError) as error:

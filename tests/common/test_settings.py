@@ -68,3 +68,15 @@ def test_a_token_is_in_no_message(tmp_path: Path) -> None:
         Settings.from_env({"API_TOKEN": "secret", "WRITE_TIMEOUT": "x"})
     assert "secret" not in str(refused.value)
     assert "secret" not in str(Settings(api_token="secret"))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "::1", "[::1]"])
+def test_on_loopback_no_token_is_needed(host: str) -> None:
+    assert Settings.from_env({"BIND_ADDRESS": host}).tokens() == ()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.com", "127.0.0.1.example.com"])
+def test_where_others_can_reach_it_a_service_does_not_start_without_a_token(host: str) -> None:
+    with pytest.raises(SystemExit, match=r"BIND_ADDRESS is .* set API_TOKEN or API_TOKEN_FILE"):
+        Settings.from_env({"BIND_ADDRESS": host}).tokens()
+    assert Settings.from_env({"BIND_ADDRESS": host, "API_TOKEN": "secret"}).tokens() == ("secret",)

@@ -1,10 +1,15 @@
 """The whole load generator as a process, against services in memory."""
 
+import fcntl
 import json
 import os
+import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +136,36 @@ def test_a_scenario_says_what_is_done(tmp_path: Path, name: str) -> None:
     assert report["settings"]["scenario"] == name
     done = {latency["action"] for latency in report["latencies_ms"]}
     assert done - {"read_version"} == set(load(name, KINDS).actions)
+
+
+def on_terminal(command: list[str], env: dict[str, str], interrupt_at: bytes = b"") -> tuple[int, str]:
+    """Exit status and output of a command whose output is a terminal of 100 columns."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    process = subprocess.Popen(command, env=env, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # the terminal ends with its last process
+        while piece := os.read(ours, 1 << 16):
+            shown += piece
+            if interrupt_at and interrupt_at in shown:
+                process.send_signal(signal.SIGINT)
+                interrupt_at = b""
+    os.close(ours)
+    return process.wait(TIMEOUT_S), shown.decode()
+
+
+@pytest.mark.parametrize("interrupt_at", [b"", b" of 3,000 writes"], ids=["to its end", "interrupted"])
+def test_a_terminal_shows_the_run_as_it_goes_and_is_given_back(tmp_path: Path, interrupt_at: bytes) -> None:
+    with running() as urls:
+        env = os.environ | urls | {"REPORT_DIR": str(tmp_path), "TERM": "xterm-256color"}
+        command = [sys.executable, "-m", "loadgen", "--headless", "--writes", "3000", "-u", "8", "-r", "8"]
+        status, shown = on_terminal(command, env, interrupt_at)
+    assert status == 0, shown
+    assert " of 3,000 writes" in shown
+    assert "unknown or in flight" in shown
+    assert "PASS: " in shown
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")  # the cursor is back
 
 
 def test_an_open_load_keeps_its_rate(tmp_path: Path) -> None:
