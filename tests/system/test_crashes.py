@@ -52,7 +52,6 @@ def test_a_service_killed_under_load_loses_nothing_that_it_acknowledged(
     status, report, printed = run.end()
     assert (status, violated(report)) == (0, set()), printed
     assert {each["service"] for each in report["restarts"]} == {victim}
-    assert {victim, "orders"} & {each["service"] for each in report["outages"]}  # whoever was asked for writes then
     assert integrity(process.database) == "ok"
 
 
