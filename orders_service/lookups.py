@@ -93,15 +93,17 @@ class Remote:
 
     def __init__(self, name: str, url: str, page: Any, settings: Settings, attempts: Counter) -> None:
         self.name = name
-        self._url = f"{url.rstrip('/')}/{name}"
+        self._url = f"{url}/{name}"
         self._page = TypeAdapter(page)
         self._timeout = settings.lookup_timeout
         self._attempt_timeout = settings.lookup_attempt_timeout
         self._breaker = Breaker(settings.breaker_failures, settings.breaker_cooldown)
         self._attempts = {outcome: attempts.labels(name, outcome) for outcome in ("ok", "failed")}
-        self._headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        # Prepared once: attempts differ in their ids and request id only, and are made one at a time.
+        self._request = requests.Request("GET", self._url, {"Accept": "application/json"}).prepare()
+        self._request.headers["Accept-Encoding"] = "identity"
         if tokens := settings.tokens():
-            self._headers["Authorization"] = f"Bearer {tokens[0]}"
+            self._request.headers["Authorization"] = f"Bearer {tokens[0]}"
         self._addresses: list[Any] = []
         self._resolved_at = 0.0
         self._session = self._new_session()
@@ -145,14 +147,11 @@ class Remote:
         raise Unavailable(f"{self.name} has failed repeatedly and is left alone for a moment")
 
     def _attempt(self, ids: list[int], request_id: str) -> list[dict[str, Any]]:
-        answer = self._session.get(
-            f"{self._url}?ids={','.join(map(str, ids))}",
-            headers={"X-Request-ID": request_id},
-            timeout=self._attempt_timeout,
-            allow_redirects=False,
-            stream=True,
-        )
-        with answer:
+        self._request.url = f"{self._url}?ids={','.join(map(str, ids))}"
+        self._request.headers["X-Request-ID"] = request_id
+        with self._session.send(
+            self._request, timeout=self._attempt_timeout, allow_redirects=False, stream=True, proxies={}
+        ) as answer:
             if answer.status_code != 200:
                 raise ValueError(f"status {answer.status_code}")
             if answer.headers.get("Content-Encoding", "identity") != "identity":
@@ -197,7 +196,6 @@ class Remote:
     def _new_session(self) -> requests.Session:
         session = requests.Session()
         session.trust_env = False  # no proxy, no .netrc: these are our own services
-        session.headers.update(self._headers)
         session.mount("http://", HTTPAdapter(pool_maxsize=4))
         return session
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import apsw
@@ -16,7 +15,7 @@ from .store import Row, Store
 Item = dict[str, Any]
 Job = Callable[[apsw.Connection], Answer]
 Ready = Any  # what `prepare` makes of a new item, and `insert` takes
-dumps = partial(json.dumps, separators=(",", ":"), ensure_ascii=False)
+dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, kw_only=True)

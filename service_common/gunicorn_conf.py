@@ -16,7 +16,9 @@ keepalive = 30  # seconds that a connection may wait for a request, and a reques
 timeout = 60  # seconds without a sign of life until the worker is replaced
 graceful_timeout = 12  # seconds that requests in flight have; then the writer drains
 limit_request_line = 8190
-forwarder_headers = ""  # no header may say what a path means
+forwarder_headers = ""  # no header may say what a path means,
+secure_scheme_headers: dict[str, str] = {}  # or which scheme it came by;
+forwarded_allow_ips = "*"  # so there is nothing to trust a peer with, and its address need not be parsed
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 - works on a read-only root
 control_socket_disable = True
 

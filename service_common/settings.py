@@ -5,9 +5,24 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+
+def base_url(text: str) -> str:
+    """Refuse what no service can be asked at."""
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment or parts.username:
+        raise ValueError("must be a base URL such as http://127.0.0.1:8001")
+    return text.rstrip("/")
+
+
+BaseUrl = Annotated[str, AfterValidator(base_url)]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
 
@@ -30,8 +45,8 @@ class Settings(BaseModel):
     write_batch_rows: int = Field(1000, ge=1, description="rows that one transaction takes from the queue")
     write_timeout: Seconds = Field(5, description="seconds a write may take before its caller is answered")
     drain_timeout: Seconds = Field(10, description="seconds that stopping waits for queued writes")
-    users_url: str = Field("http://127.0.0.1:8001", description="where orders asks for users")
-    products_url: str = Field("http://127.0.0.1:8002", description="where orders asks for products")
+    users_url: BaseUrl = Field("http://127.0.0.1:8001", description="where orders asks for users")
+    products_url: BaseUrl = Field("http://127.0.0.1:8002", description="where orders asks for products")
     lookup_timeout: Seconds = Field(2, description="seconds one look-up may take, its retries included")
     lookup_attempt_timeout: Seconds = Field(1, description="seconds one attempt of a look-up may take")
     breaker_failures: int = Field(3, ge=1, description="failed attempts in a row that open the circuit")
@@ -54,7 +69,9 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(given)
         except ValidationError as error:
-            wrong = "; ".join(f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+            wrong = "; ".join(
+                f"{str(e['loc'][0]).upper()}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()
+            )
             raise SystemExit(f"Unusable setting. {wrong}. Correct the environment and start again.") from None
 
     def tokens(self) -> tuple[str, ...]:

@@ -14,6 +14,8 @@ from service_common.settings import Settings
         ("MAX_BODY_BYTES", ["0", "-1", "1.5", "many", "1e6", "0x10", " "]), ("WRITE_QUEUE_LIMIT", ["0", "x"]), ("WRITE_BATCH_ROWS", ["0", "x"]),
         ("WRITE_TIMEOUT", ["0", "-1", "ten", "inf", "nan", "3601"]), ("DRAIN_TIMEOUT", ["0", "x"]), ("LOOKUP_TIMEOUT", ["0", "x"]),
         ("LOOKUP_ATTEMPT_TIMEOUT", ["0", "x"]), ("BREAKER_FAILURES", ["0", "x"]), ("BREAKER_COOLDOWN", ["0", "x"]), ("ACCESS_LOG", ["perhaps", "2"]),
+        ("USERS_URL", ["users:8000", "ftp://users", "http://", "http://users:0", "http://users:x", "http://users/?a=1", "http://me@users", "/"]),
+        ("PRODUCTS_URL", ["products"]),
     ],
 )  # fmt: skip
 def test_an_unusable_setting_is_named_and_says_what_is_wrong(name: str, values: list[str]) -> None:
