@@ -12,3 +12,6 @@ CREATE TABLE orders (
 ) STRICT;
 CREATE INDEX orders_by_user ON orders (user_id);
 CREATE INDEX orders_by_product ON orders (product_id);
+
+-- version 2: a list filtered by both must not read all that one of them has
+CREATE INDEX orders_by_user_and_product ON orders (user_id, product_id);

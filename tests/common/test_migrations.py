@@ -9,8 +9,10 @@ import pytest
 from service_common.store import Store, Unstartable, steps
 
 OWN = pytest.mark.parametrize("name", ["users", "products", "orders"])
-SECOND = "\n-- version 2: a second step\nALTER TABLE {name} ADD COLUMN note TEXT NOT NULL DEFAULT 'none';\n"
-THIRD = "-- version 3\nCREATE INDEX {name}_notes ON {name} (note);\nUPDATE {name} SET note = 'old';\n"
+ADDED = (
+    "ALTER TABLE {name} ADD COLUMN note TEXT NOT NULL DEFAULT 'none';\n",
+    "CREATE INDEX {name}_notes ON {name} (note);\nUPDATE {name} SET note = 'old';\n",
+)
 ROW = {
     "users": "INSERT INTO users (name, email, email_key) VALUES ('Ada', 'a@b', 'a@b')",
     "products": "INSERT INTO products (name, cents) VALUES ('Tea', 1999)",
@@ -20,6 +22,13 @@ ROW = {
 
 def schema(name: str) -> str:
     return resources.files(f"{name}_service").joinpath("schema.sql").read_text(encoding="utf-8")
+
+
+def newer_schema(name: str, *added: str) -> str:
+    """The service's own schema with further steps."""
+    own = schema(name)
+    further = (f"\n-- version {number}: a further step\n{sql}" for number, sql in enumerate(added, len(steps(own)) + 1))
+    return own + "".join(further).format(name=name)
 
 
 def filled(path: Path, name: str) -> Path:
@@ -60,7 +69,7 @@ def test_a_schema_of_ours_makes_a_strict_database_of_its_newest_version(tmp_path
 @OWN
 def test_a_file_is_brought_over_several_versions_at_once_and_keeps_its_rows(tmp_path: Path, name: str) -> None:
     path = filled(tmp_path, name)
-    newer = schema(name) + SECOND.format(name=name) + THIRD.format(name=name)
+    newer = newer_schema(name, *ADDED)
     store = Store(path, newer)
     assert store.read(f"SELECT id, note FROM {name}") == [(1, "old")]
     assert store.read("SELECT key, status FROM idempotency_keys") == [("k", 201)]
@@ -85,9 +94,7 @@ def test_a_migration_that_fails_in_its_last_step_leaves_the_file_as_it_was(
 ) -> None:
     path = filled(tmp_path, name)
     before = dump(path)
-    failing = (
-        schema(name) + SECOND.format(name=name) + THIRD.format(name=name) + "-- version 4\n" + broken.format(name=name)
-    )
+    failing = newer_schema(name, *ADDED, broken)
     with pytest.raises(Unstartable, match="cannot be opened"):
         Store(path, failing)
     assert dump(path) == before
@@ -96,7 +103,7 @@ def test_a_migration_that_fails_in_its_last_step_leaves_the_file_as_it_was(
 @OWN
 def test_a_file_of_a_newer_program_is_refused_and_left_as_it_was(tmp_path: Path, name: str) -> None:
     path = filled(tmp_path, name)
-    newer = schema(name) + SECOND.format(name=name)
+    newer = newer_schema(name, ADDED[0])
     Store(path, newer).close()
     before = dump(path)
     with pytest.raises(
@@ -112,7 +119,7 @@ def test_ids_go_on_where_they_were_after_an_upgrade(tmp_path: Path, name: str) -
     store = Store(path, schema(name))
     store.writing.execute(f"DELETE FROM {name}")
     store.close()
-    store = Store(path, schema(name) + SECOND.format(name=name))
+    store = Store(path, newer_schema(name, ADDED[0]))
     assert store.writing.execute(ROW[name] + " RETURNING id").fetchall() == [(2,)]
     store.close()
 
@@ -129,3 +136,15 @@ def test_steps_are_what_stands_between_their_lines(text: str) -> None:
 def test_steps_that_do_not_count_from_one_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="counts on by one"):
         steps(text)
+
+
+def test_orders_of_the_first_version_get_an_index_for_both_filters(tmp_path: Path) -> None:
+    first = steps(schema("orders"))[0]
+    Store(tmp_path / "orders.db", "-- version 1\n" + first).close()
+    store = Store(tmp_path / "orders.db", schema("orders"))
+    plan = store.read(
+        "EXPLAIN QUERY PLAN SELECT id FROM orders WHERE id > 7 AND user_id = 1 AND product_id = 2 ORDER BY id LIMIT 9"
+    )
+    (step,) = (row[-1] for row in plan)  # one step: what is found is in order already
+    assert "orders_by_user_and_product (user_id=? AND product_id=? AND rowid>?)" in step
+    store.close()
