@@ -1,148 +1,129 @@
-"""`make bench`: this project beside its peers, in one run on one machine. Writes bench/results/."""
+"""`make bench`: this project beside its peers and its limits, in one run on one machine. Writes bench/results/."""
 
 import argparse
-import json
-import platform
-import statistics
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import traceback
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import apsw
-
-from . import contenders, wrk
-from .contenders import System
+from . import render, results
+from .parts import Part, all_parts
+from .results import Circumstances, Json
+from .sampling import Progress, Settings
+from .wrk import Failed
 
 RESULTS = Path(__file__).with_name("results")
-ORDER = '{"user_id": 1, "product_id": 1, "quantity": 2}'
-USER = '{"name": "Ada", "email": "{n}@example.com"}'
+SMOKE = results.ROOT / "reports" / "bench"
+SCRATCH = results.ROOT / "data"
+INSTALL = {
+    "wrk": "Debian: apt install wrk",
+    "oha": "cargo install oha --version 1.16.0 --locked",
+    "docker": "a Docker Engine with Compose",
+}
 
 
-def say(text: str) -> None:
-    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
-
-
-@contextmanager
-def running(*systems: System) -> Iterator[None]:
-    try:
-        for system in systems:
-            say(f"starting {system.name}")
-            system.start()
-            if "orders" in system.commands:
-                system.feed()
-        yield
-    finally:
-        for system in systems:
-            system.stop()
-
-
-def interleaved(targets: dict[str, Callable[[], wrk.Sample]], rounds: int) -> dict[str, dict[str, float]]:
-    """Measure the targets in turn, round after round, after one round that does not count."""
-    samples: dict[str, list[wrk.Sample]] = {name: [] for name in targets}
-    for number in range(rounds + 1):
-        for name, measure in targets.items():
-            sample = measure()
-            if number:
-                samples[name].append(sample)
-            say(
-                f"{'warm-up' if not number else f'round {number}':8} {name:18} {sample.rate:8.0f}/s  p99 {sample.p99_ms:7.1f} ms"
-            )
-    return {
-        name: {
-            "rate": statistics.median(s.rate for s in taken),
-            "lowest": min(s.rate for s in taken),
-            "highest": max(s.rate for s in taken),
-            "p50_ms": statistics.median(s.p50_ms for s in taken),
-            "p99_ms": statistics.median(s.p99_ms for s in taken),
-        }
-        for name, taken in samples.items()
-    }
-
-
-def sqlite_alone(directory: Path, group: int, rows: int) -> float:
-    """Rows a second that SQLite commits by itself, in this process, in transactions of `group` rows."""
-    db = apsw.Connection(str(directory / f"alone-{group}.db"))
-    db.pragma("journal_mode", "wal")
-    db.pragma("synchronous", "full")
-    db.execute(
-        "CREATE TABLE t (id INTEGER PRIMARY KEY, user_id INT, product_id INT, quantity INT, name TEXT, cents INT)"
+def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line. Ends the process where it cannot be used."""
+    parts = all_parts()
+    parser = argparse.ArgumentParser(
+        "make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="parts:\n" + "\n".join(f"  {part.name:12} {part.what}" for part in parts.values()),
+    )  # fmt: skip
+    parser.add_argument("--only", default="", metavar="PART,PART", help="measure these; the others stay as they are")
+    parser.add_argument("--short", action="store_true", help="a smoke run: all parts, tiny; into reports/bench")
+    parser.add_argument("--render", action="store_true", help="measure nothing: table and plots from the JSON alone")
+    parser.add_argument("--seconds", type=float, default=0, help="of each measurement; default 5")
+    parser.add_argument("--rounds", type=int, default=0, help="that count; default 5")
+    parser.add_argument("--results", type=Path, help=f"default {RESULTS.relative_to(results.ROOT)}")
+    parser.add_argument(
+        "--scratch", type=Path, default=SCRATCH, help="for databases, on the disk to be measured; default data"
     )
-    began = time.perf_counter()
-    for first in range(0, rows, group):
-        db.execute("BEGIN IMMEDIATE")
-        for row in range(first, min(first + group, rows)):
-            db.execute(
-                "INSERT INTO t (user_id, product_id, quantity, name, cents) VALUES (?, 1, 2, 'Tea', 1999)", (row,)
+    options = parser.parse_args(given)
+    options.parts = [name.strip() for name in options.only.split(",") if name.strip()] or list(parts)
+    if unknown := [name for name in options.parts if name not in parts]:
+        parser.error(f"no part is called {', '.join(unknown)}: choose of {', '.join(parts)}")
+    options.seconds = options.seconds or (1.0 if options.short else 5.0)
+    options.rounds = options.rounds or (1 if options.short else 5)
+    options.results = options.results or (SMOKE if options.short else RESULTS)
+    return options
+
+
+def missing(names: Sequence[str]) -> str:
+    """One line for the first program that a part needs and that is not here; empty where all are."""
+    parts = all_parts()
+    for program, how in INSTALL.items():
+        lacking = [name for name in names if program in parts[name].needs]
+        if lacking and shutil.which(program) is None:
+            others = [name for name in names if name not in lacking]
+            instead = f", or measure the rest: make bench ONLY={','.join(others)}" if others else ""
+            return (
+                f"{', '.join(lacking)} need{'s' if len(lacking) == 1 else ''} {program}: install it ({how}){instead}."
             )
-        db.execute("COMMIT")
-    rate = rows / (time.perf_counter() - began)
-    db.close()
-    return rate
+    return ""
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5, help="of each measurement")
-    parser.add_argument("--rounds", type=int, default=5, help="that count")
-    parser.add_argument("--connections", type=int, default=64)
-    options = parser.parse_args()
+def measure(names: Sequence[str], settings: Settings, content: Json, directory: Path) -> list[str]:
+    """Measure parts, each kept and rendered as soon as it is measured; a line for each that failed."""
+    parts = [all_parts()[name] for name in names]
+    progress = Progress(sum(part.planned(settings) for part in parts), say=lambda line: print(line, flush=True))
+    failures = []
+    for part in parts:
+        progress.begin(part.name)
+        progress.note(f"{part.what}{progress.left()}")
+        outcome = one(part, settings, progress)
+        if "failed" in outcome:
+            failures.append(f"{part.name}: {outcome['failed']}")
+            progress.note(f"FAILED: {outcome['failed']}")
+        content["parts"][part.name] = outcome
+        results.save(directory, content)
+        render.write(content, directory)
+    return failures
 
-    def load(url: str, body: str, connections: int = options.connections) -> Callable[[], wrk.Sample]:
-        return lambda: wrk.post(url, body, connections=connections, seconds=options.seconds)
 
-    results: dict[str, Any] = {
-        "machine": f"{platform.machine()}, Python {platform.python_version()}",
-        "options": vars(options),
-    }
-    with tempfile.TemporaryDirectory(prefix="threefold-bench-") as scratch:
-        directory = Path(scratch)
-        ours = contenders.threefold(directory / "threefold")
-        tutorial = contenders.tutorial(directory / "tutorial")
-        fastapi = contenders.fastapi(directory / "fastapi")
-        echo = contenders.echo(directory / "echo")
-        with running(ours, tutorial, fastapi, echo):
-            results["http"] = interleaved(
-                {
-                    "tutorial orders": load(f"{tutorial.url('orders')}/orders", ORDER),
-                    "fastapi orders": load(f"{fastapi.url('orders')}/orders", ORDER),
-                    "threefold orders": load(f"{ours.url('orders')}/orders", ORDER),
-                    "threefold users": load(f"{ours.url('users')}/users", USER),
-                    "echo": load(f"{echo.url('echo')}/echo", ORDER),
-                },
-                options.rounds,
-            )
-            results["resident_mb"] = ours.resident()
-        say("SQLite alone")
-        results["sqlite_rows_a_second"] = {
-            group: statistics.median(sqlite_alone(Path(tempfile.mkdtemp(dir=scratch)), group, rows) for _ in range(3))
-            for group, rows in ((1, 5_000), (64, 100_000), (1000, 200_000))
-        }
+def one(part: Part, settings: Settings, progress: Progress) -> Json:
+    """What a part measured and under which circumstances, or why it failed."""
+    around = Circumstances(settings)
+    try:
+        kept: Json = {"figures": part.run(settings, progress)}
+    except Failed as error:
+        kept = {"failed": str(error)}
+    except Exception as error:  # a defect of a part: the others are measured all the same
+        traceback.print_exc()
+        kept = {"failed": repr(error)}
+    return {"measured": around.measured(ours="docker" not in part.needs), **kept}
 
-    http = results["http"]
-    orders, users = http["threefold orders"]["rate"], http["threefold users"]["rate"]
-    results["ratios"] = {
-        "orders / tutorial": orders / http["tutorial orders"]["rate"],
-        "orders / fastapi": orders / http["fastapi orders"]["rate"],
-        "orders / echo": orders / http["echo"]["rate"],
-        "users / echo": users / http["echo"]["rate"],
-    }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "results.json").write_text(json.dumps(results, indent=2) + "\n")
-    table = ["| | a second (median) | lowest to highest | p50 ms | p99 ms |", "|---|---|---|---|---|"]
-    for name, figures in http.items():
-        table.append(
-            f"| {name} | {figures['rate']:.0f} | {figures['lowest']:.0f} to {figures['highest']:.0f} "
-            f"| {figures['p50_ms']:.1f} | {figures['p99_ms']:.1f} |"
-        )
-    table += ["", "| ratio | |", "|---|---|"]
-    table += [f"| {name} | {value:.2f} |" for name, value in results["ratios"].items()]
-    (RESULTS / "results.md").write_text("\n".join(table) + "\n")
-    print("\n".join(table))
-    say(f"written to {RESULTS}")
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Run it: 0, or 1 where a part failed, or 2 where nothing could begin."""
+    options = arguments(given)
+    try:
+        # A run of everything begins anew, so that nothing of an older one is taken for its own.
+        anew = not options.only and not options.render
+        content: Json = {"parts": {}} if anew else results.load(options.results)
+    except (ValueError, OSError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    failures: list[str] = []
+    if not options.render:
+        if lack := missing(options.parts):
+            print(f"bench: {lack}", file=sys.stderr)
+            return 2
+        options.scratch.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="bench-", dir=options.scratch) as scratch:
+            settings = Settings(Path(scratch).absolute(), options.seconds, options.rounds, options.short)
+            failures = measure(options.parts, settings, content, options.results)
+    elif not content["parts"]:
+        print(f"bench: {options.results / results.FILE} holds nothing to render", file=sys.stderr)
+        return 2
+    render.write(content, options.results)
+    print("\n" + "\n".join(render.goals_table(content["parts"])))
+    print(f"\n[{time.strftime('%H:%M:%S')}] {options.results / 'results.md'}")
+    for failure in failures:
+        print(f"FAILED {failure}", file=sys.stderr)
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

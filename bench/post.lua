@@ -1,18 +1,28 @@
--- wrk: POST the JSON in the environment's BODY; {n} in it becomes a number never used before.
+-- wrk: POST the JSON in the environment's BODY, in which {n} becomes a text never used before and {1000} a random number up to that.
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 local body, n, run = os.getenv("BODY"), 0, os.getenv("RUN") or "0"
+local numbered, random = body:find("{n}", 1, true), body:find("{%d+}")
+math.randomseed(os.time())
+
+local function up_to(most) return tostring(math.random(tonumber(most))) end
 
 function request()
+  local filled = body
   n = n + 1
-  return wrk.format(nil, nil, nil, (body:gsub("{n}", run .. "-" .. n)))
+  if numbered then filled = filled:gsub("{n}", run .. "-" .. n) end
+  if random then filled = filled:gsub("{(%d+)}", up_to) end
+  return wrk.format(nil, nil, nil, filled)
 end
 
 local threads = {}
 function setup(thread) table.insert(threads, thread) end
 
+-- A batch is answered with 200 whatever became of its items: each that was refused is a problem in it.
 refused = 0
-function response(status) if status >= 300 then refused = refused + 1 end end
+function response(status, _, answer)
+  if status >= 300 or answer:find('"problem"', 1, true) then refused = refused + 1 end
+end
 
 function done(summary, latency)
   local bad = 0

@@ -1,0 +1,100 @@
+"""Orders and users a second beside the peers and beside the ceiling of the stack, and the CPU time of a request."""
+
+import os
+import re
+import shutil
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from .. import contenders, proc
+from ..contenders import System, running
+from ..sampling import ORDER, USER, Progress, Settings, interleaved, load
+from ..wrk import Failed
+from . import Part
+
+CHECKED = 5  # orders one after the other, each of which must sync the log before its answer
+
+
+def run(settings: Settings, progress: Progress) -> dict[str, Any]:
+    """Series of each target, and what was seen of each contender's durability."""
+    kinds = {"tutorial": contenders.tutorial, "fastapi": contenders.fastapi, "threefold": contenders.threefold}
+    durability = {name: durable(make(settings.scratch / f"{name}-traced")) for name, make in kinds.items()}
+    for name, seen in durability.items():
+        progress.note(f"{name}: {seen}")
+    tutorial, fastapi, ours = (make(settings.scratch / name) for name, make in kinds.items())
+    echo = contenders.echo(settings.scratch / "echo")
+    with running(tutorial, fastapi, ours, echo):
+        for system in (tutorial, fastapi, ours):
+            system.feed()
+        targets = {
+            "tutorial orders": (tutorial, "orders", ORDER),
+            "fastapi orders": (fastapi, "orders", ORDER),
+            "threefold orders": (ours, "orders", ORDER),
+            "threefold users": (ours, "users", USER),
+            "echo": (echo, "echo", ORDER),
+        }
+        series = interleaved(
+            {name: load(system.collection(service), body, [system], settings)
+             for name, (system, service, body) in targets.items()},
+            settings, progress,
+        )  # fmt: skip
+        for name, (system, service, _) in targets.items():
+            if system is not echo:
+                check_written(system, service, sum(series[name]["requests"]))
+    return {"series": series, "durability": durability}
+
+
+def check_written(system: System, service: str, acknowledged: float) -> None:
+    """Raises Failed where a contender has fewer rows than it acknowledged."""
+    if (there := system.rows(service)) < acknowledged:
+        raise Failed(f"{system.name}: {acknowledged:.0f} {service} were acknowledged, {there} are there")
+
+
+def durable(system: System) -> str:
+    """What is seen of a contender's durability from outside: the journal of its file, the syncs of its orders.
+
+    Raises:
+        Failed: it does not write ahead, or answers orders without a sync for each.
+    """
+    trace = system.directory / "orders.trace"
+    commands = system.commands
+    if watched := shutil.which("strace") is not None:
+        strace = ["strace", "-f", "--seccomp-bpf", "-y", "-e", "trace=fsync,fdatasync", "-o", str(trace)]
+        commands = commands | {"orders": [*strace, *commands["orders"]]}
+    traced = replace(system, commands=commands)
+    with running(traced):
+        traced.feed()
+        before = syncs(trace) if watched else 0
+        for _ in range(CHECKED):
+            body = {"user_id": 1, "product_id": 1, "quantity": 2}
+            if requests.post(traced.collection("orders"), json=body, timeout=30).status_code != 201:
+                raise Failed(f"{system.name}: an order was refused")
+        after = syncs(trace) if watched else 0
+        if watched:  # strace ends with what it watches, and not before
+            os.kill(proc.tree(traced.processes["orders"].pid)[1], signal.SIGTERM)
+        if (mode := traced.journal_mode("orders")) != "wal":
+            raise Failed(f"{system.name}: the journal mode is {mode}, not wal: it cannot be compared")
+    if not watched:
+        return "write-ahead log; its syncs were not counted: no strace"
+    if after - before < CHECKED:
+        raise Failed(
+            f"{system.name}: {CHECKED} orders in turn synced the log {after - before} times: not the same durability"
+        )
+    return f"write-ahead log, synced {after - before} times by {CHECKED} orders in turn"
+
+
+def syncs(trace: Path) -> int:
+    """Syncs of a write-ahead log so far, in what strace wrote."""
+    calls = re.findall(r"f(?:data)?sync\(\d+<[^>]*-wal>", trace.read_text())
+    return len(calls)
+
+
+def planned(settings: Settings) -> float:
+    return settings.planned(5)
+
+
+PART = Part("peers", "orders and users a second beside the peers, and the CPU time of each", run, planned)

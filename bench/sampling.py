@@ -1,0 +1,167 @@
+"""Repeated and interleaved measurements, what is taken of them, and how long they go on."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import requests
+
+from . import wrk
+from .contenders import System
+
+Sample = dict[str, float]
+Series = dict[str, list[float]]  # a metric, and its value in each round
+
+ORDER = '{"user_id": 1, "product_id": 1, "quantity": 2}'
+USER = '{"name": "Ada", "email": "{n}@example.com"}'
+PRODUCT = '{"name": "Tea", "price": "19.99"}'
+CONNECTIONS = 64
+ITEMS = {"users": USER, "products": PRODUCT, "orders": ORDER}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Repeated values: their median and how far they lie apart."""
+
+    median: float
+    lowest: float
+    highest: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        """Raises ValueError where there are none."""
+        if not values:
+            raise ValueError("nothing was measured")
+        return cls(median(values), min(values), max(values))
+
+
+def ratios(over: Sequence[float], under: Sequence[float]) -> Spread:
+    """How many times `under` each of `over` is, round by round: what disturbs a round disturbs both."""
+    return Spread.of([a / b for a, b in zip(over, under, strict=True)])
+
+
+@dataclass
+class Progress:
+    """Says what was measured, and how long it will go on: by what was planned, and what that took so far."""
+
+    planned_s: float
+    done_s: float = 0.0
+    part: str = ""
+    began: float = 0.0
+    say: Callable[[str], None] = print
+
+    def begin(self, part: str) -> None:
+        """What follows belongs to `part`."""
+        self.part = part
+        self.began = self.began or time.monotonic()
+
+    def note(self, text: str) -> None:
+        """Say something of the part."""
+        self.say(f"[{time.strftime('%H:%M:%S')}] {self.part:12} {text}")
+
+    def did(self, planned_s: float, text: str) -> None:
+        """Something is done that was planned to take so long."""
+        self.done_s += planned_s
+        self.note(f"{text}{self.left()}")
+
+    def left(self) -> str:
+        """Words for the time that is left, once that can be told."""
+        if self.done_s <= 0:
+            return ""
+        pace = max((time.monotonic() - self.began) / self.done_s, 0.1)
+        minutes, seconds = divmod(round(max(self.planned_s - self.done_s, 0) * pace), 60)
+        return f"  ({minutes}:{seconds:02} left)"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run is made. `short`: only to see that everything works; its figures say nothing."""
+
+    scratch: Path  # for databases; on the disk that is to be measured
+    seconds: float = 5.0  # of each measurement
+    rounds: int = 5  # that count
+    short: bool = False
+
+    @property
+    def warm_ups(self) -> int:
+        """Rounds before those that count."""
+        return 0 if self.short else 1
+
+    def planned(self, targets: int) -> float:
+        """Seconds that an interleaved measurement of so many targets takes."""
+        return targets * (self.rounds + self.warm_ups) * self.seconds
+
+
+def interleaved(
+    targets: Mapping[str, Callable[[], Sample]], settings: Settings, progress: Progress, show: str = "rate"
+) -> dict[str, Series]:
+    """Measure the targets in turn, round after round, each round beginning with another one.
+
+    Each metric of each target becomes a list, with the value of each round that counts. `show` is the metric that is
+    said while it goes on.
+    """
+    series: dict[str, Series] = {name: {} for name in targets}
+    order = list(targets)
+    for number in range(settings.warm_ups + settings.rounds):
+        counts = number >= settings.warm_ups
+        for name in order:
+            sample = targets[name]()
+            if counts:
+                for metric, value in sample.items():
+                    series[name].setdefault(metric, []).append(value)
+            told = f"round {number - settings.warm_ups + 1}" if counts else "warm-up"
+            progress.did(settings.seconds, f"{told:8} {name:26} {sample[show]:10,.1f}")
+        order.append(order.pop(0))
+    return series
+
+
+def load(
+    url: str, body: str, systems: Sequence[System], settings: Settings, connections: int | None = None, rows: int = 1
+) -> Callable[[], Sample]:
+    """A measurement by wrk of requests that hold `rows` rows each, and of the CPU time that `systems` take for them.
+
+    The sample: `rate` in rows a second, `p50_ms` and `p99_ms` of requests, `requests`, `wrk_share` of a core, and
+    `cpu_us.SERVICE`, the microseconds of CPU time that each service took for a request.
+    """
+
+    def measure() -> Sample:
+        before = [system.cpu() for system in systems]
+        sample = wrk.post(url, body, connections=connections or CONNECTIONS, seconds=settings.seconds)
+        taken: Sample = {}
+        for system, earlier in zip(systems, before, strict=True):
+            for service, seconds in system.cpu().items():
+                taken[f"cpu_us.{service}"] = (seconds - earlier[service]) * 1e6 / sample.requests
+        return {
+            "rate": sample.rate * rows,
+            "p50_ms": sample.p50_ms,
+            "p99_ms": sample.p99_ms,
+            "requests": sample.requests,
+            "wrk_share": sample.own_cpu_s / sample.seconds,
+            **taken,
+        }
+
+    return measure
+
+
+def batch(item: str, size: int) -> str:
+    """The body of a batch of `size` such items, each with an e-mail address of its own where it has one."""
+    items = ", ".join(item.replace("{n}", f"{{n}}-{place}") for place in range(size))
+    return f'{{"items": [{items}]}}'
+
+
+def groups_of(url: str) -> tuple[float, float, float]:
+    """From a service's /metrics: transactions so far, the writes in them, and the seconds that their COMMITs took."""
+    values: dict[str, Any] = dict.fromkeys(
+        ("write_group_jobs_count", "write_group_jobs_sum", "write_commit_seconds_sum")
+    )
+    for line in requests.get(f"{url}/metrics", timeout=10).text.splitlines():
+        name, _, value = line.rpartition(" ")
+        if name in values:
+            values[name] = float(value)
+    if None in values.values():
+        raise wrk.Failed(f"{url}/metrics does not tell {[name for name, value in values.items() if value is None]}")
+    count, jobs, seconds = values.values()
+    return count, jobs, seconds

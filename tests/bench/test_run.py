@@ -1,0 +1,165 @@
+"""How a run goes: in turn, to its end, and everything kept."""
+
+import itertools
+import json
+import shutil
+import time
+from pathlib import Path
+
+import apsw
+import pytest
+import requests
+
+from bench import __main__ as run
+from bench import contenders, results
+from bench.parts import Part
+from bench.parts.rows import fill
+from bench.parts.sqlite import alone
+from bench.parts.writers import KINDS, writing
+from bench.sampling import Progress, Settings, interleaved
+from bench.slow_disk_app import SlowDisk
+from bench.wrk import Failed
+
+from . import written
+
+
+def quiet(planned: float = 1) -> Progress:
+    return Progress(planned, say=lambda _: None)
+
+
+def test_targets_are_measured_in_turn_and_each_round_begins_with_another(tmp_path: Path) -> None:
+    calls: list[str] = []
+
+    def target(name: str) -> object:
+        numbers = itertools.count()
+
+        def measure() -> dict[str, float]:
+            calls.append(name)
+            return {"rate": float(next(numbers))}
+
+        return measure
+
+    series = interleaved({name: target(name) for name in "abc"}, Settings(tmp_path, rounds=2), quiet())
+    assert "".join(calls) == "abcbcacab"
+    assert series == {name: {"rate": [1.0, 2.0]} for name in "abc"}  # the first is the warm-up
+
+
+def test_the_time_left_follows_what_the_work_took() -> None:
+    said: list[str] = []
+    progress = Progress(100, say=said.append)
+    progress.begin("peers")
+    progress.began -= 20
+    progress.did(10, "round 1")
+    assert said[0].endswith("round 1  (3:00 left)")
+
+
+def part(name: str, outcome: object) -> Part:
+    def measure(settings: Settings, progress: Progress) -> dict[str, object]:
+        if isinstance(outcome, Exception):
+            raise outcome
+        return written.FIGURES[name]
+
+    return Part(name, name, measure, lambda _: 1.0, ())
+
+
+def test_a_part_that_fails_is_said_and_the_others_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = {"peers": part("peers", Failed("it did not start")), "memory": part("memory", None)}
+    monkeypatch.setattr(run, "all_parts", lambda: parts)
+    (tmp_path / results.FILE).write_text(json.dumps(written.results("peers", "rows")))
+    assert run.main(["--only", "peers,memory", "--results", str(tmp_path), "--scratch", str(tmp_path / "data")]) == 1
+    assert "FAILED peers: it did not start" in capsys.readouterr().err
+    kept = results.load(tmp_path)["parts"]
+    assert kept["peers"]["failed"] == "it did not start"
+    assert "figures" not in kept["peers"]
+    assert kept["memory"]["figures"] == written.FIGURES["memory"]
+    assert kept["rows"]["figures"] == results.rounded(written.FIGURES["rows"])
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_a_run_of_everything_carries_nothing_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "all_parts", lambda: {"memory": part("memory", None)})
+    (tmp_path / results.FILE).write_text(json.dumps(written.results("peers")))
+    assert run.main(["--results", str(tmp_path), "--scratch", str(tmp_path / "data")]) == 0
+    assert results.load(tmp_path)["parts"].keys() == {"memory"}
+
+
+def test_a_program_that_is_missing_is_one_line_that_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == "oha" else f"/usr/bin/{name}")
+    assert run.main(["--only", "memory,open-load", "--results", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        "bench: open-load needs oha: install it (cargo install oha --version 1.16.0 --locked), "
+        "or measure the rest: make bench ONLY=memory."
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_part_that_does_not_exist_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run.main(["--only", "peers,pears"])
+    assert "no part is called pears: choose of peers, sqlite" in capsys.readouterr().err
+
+
+def test_a_file_of_many_rows_is_as_the_service_would_have_made_it(tmp_path: Path) -> None:
+    for name, rows in (("empty", 0), ("full", 3000)):
+        fill(tmp_path / f"{name}.db", rows)
+    with apsw.Connection(str(tmp_path / "empty.db")) as empty, apsw.Connection(str(tmp_path / "full.db")) as full:
+        schema = "SELECT type, name, sql FROM sqlite_schema ORDER BY name"
+        assert full.execute(schema).fetchall() == empty.execute(schema).fetchall()
+        assert full.pragma("integrity_check") == "ok"
+        assert full.pragma("journal_mode") == "wal"
+        assert full.execute("SELECT count(*), max(id), min(user_id) > 0 FROM orders").get == (3000, 3000, 1)
+        assert full.execute("SELECT count(DISTINCT user_id) > 900 FROM orders").get == 1
+
+
+def test_sqlite_alone_commits_and_leaves_nothing(tmp_path: Path) -> None:
+    for service in contenders.SERVICES:
+        assert alone(service, 10, tmp_path, 0.05)()["rate"] > 0
+    assert [path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock")] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_writers_share_a_file_and_every_row_is_there(kind: str, tmp_path: Path) -> None:
+    sample = writing(tmp_path / "t.db", kind, 5, 50, 0.2)  # it counts the rows itself
+    assert sample["rate"] > 0
+    if kind == "two, in turn":
+        assert sample["least_share"] > 0.5
+
+
+def test_a_slow_disk_syncs_as_slowly_as_it_says_and_loses_nothing(tmp_path: Path) -> None:
+    disk = SlowDisk(20.0, default=False)
+    db = apsw.Connection(str(tmp_path / "t.db"), vfs=disk.name)
+    assert db.pragma("journal_mode", "wal") == "wal"
+    db.pragma("synchronous", "full")
+    db.execute("CREATE TABLE t (x)")
+    began = time.monotonic()
+    for x in range(5):
+        db.execute("INSERT INTO t VALUES (?)", (x,))
+    assert time.monotonic() - began >= 5 * 0.020
+    db.close()
+    with apsw.Connection(str(tmp_path / "t.db")) as elsewhere:
+        assert elsewhere.execute("SELECT count(*) FROM t").get == 5
+
+
+def test_a_contender_is_started_fed_counted_and_stopped(tmp_path: Path) -> None:
+    ours = contenders.threefold(tmp_path)
+    with contenders.running(ours):
+        ours.feed_many(3)
+        body = {"user_id": 3, "product_id": 3, "quantity": 1}
+        assert requests.post(ours.collection("orders"), json=body, timeout=10).status_code == 201
+        assert ours.rows("orders") == 1
+        assert ours.journal_mode("orders") == "wal"
+        assert ours.cpu().keys() == ours.resident_mb().keys() == set(contenders.SERVICES)
+        with pytest.raises(Failed, match="the sample data was refused: 200"):
+            ours.feed_many(1)
+    assert all(process.returncode == 0 for process in ours.processes.values())
+
+
+def test_a_contender_that_does_not_start_says_why(tmp_path: Path) -> None:
+    broken = contenders.System("broken", {"orders": ["sh", "-c", "echo no such thing; exit 3"]}, tmp_path)
+    with pytest.raises(Failed, match="broken: orders did not start:\nno such thing"), contenders.running(broken):
+        pass
