@@ -26,9 +26,9 @@ run: $(READY)  ## the three services until Ctrl-C
 test: $(READY)  ## all tests; those of containers where an engine runs
 	@python -m pytest
 
-bench: $(READY)  ## this project beside its peers; needs wrk
+bench: $(READY)  ## beside its peers and limits; needs wrk, oha, an engine; ONLY=peers,bulk, BENCH=--short, BENCH=--help
 	@python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bench.txt
-	@python -m bench $(BENCH)
+	@python -m bench $(if $(ONLY),--only $(ONLY)) $(BENCH)
 
 chaos: $(READY)  ## faults under load in containers, then the audit; FAULT=kill-orders, FAULT=short, SEED=1 FAULTS=200
 	@python -m chaos $(if $(FAULT),--fault $(FAULT)) $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS))

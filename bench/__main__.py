@@ -45,7 +45,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     options.parts = [name.strip() for name in options.only.split(",") if name.strip()] or list(parts)
     if unknown := [name for name in options.parts if name not in parts]:
         parser.error(f"no part is called {', '.join(unknown)}: choose of {', '.join(parts)}")
-    options.seconds = options.seconds or (1.0 if options.short else 5.0)
+    options.seconds = options.seconds or (2.0 if options.short else 5.0)
     options.rounds = options.rounds or (1 if options.short else 5)
     options.results = options.results or (SMOKE if options.short else RESULTS)
     return options
@@ -89,7 +89,7 @@ def one(part: Part, settings: Settings, progress: Progress) -> Json:
     try:
         kept: Json = {"figures": part.run(settings, progress)}
     except Failed as error:
-        kept = {"failed": str(error)}
+        kept = {"failed": " ".join(str(error).split())}
     except Exception as error:  # a defect of a part: the others are measured all the same
         traceback.print_exc()
         kept = {"failed": repr(error)}

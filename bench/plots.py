@@ -10,7 +10,7 @@ from .sampling import Spread
 
 WIDTH = 720
 MARGIN = 20
-HEAD = 64  # for the title and what is below it
+HEAD = 76  # for the title and what is below it
 FOOT = 44  # for the labels of an axis
 LABELS = 190  # width of the words beside bars
 VALUES = 130  # width of the words behind them
@@ -22,6 +22,7 @@ svg { font: 13px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif
 text { fill: #1f2328; }
 .title { font-size: 16px; font-weight: 600; }
 .faint { fill: #57606a; }
+.value { stroke: #ffffff; stroke-width: 4; paint-order: stroke; }
 .grid { stroke: #d8dee4; stroke-width: 1; }
 .range { stroke: #1f2328; stroke-width: 1.5; fill: none; }
 .ours { fill: #2f6fde; } .peer { fill: #9aa4af; } .limit { fill: #d9a33c; }
@@ -29,7 +30,7 @@ text { fill: #1f2328; }
 .band { fill: #2f6fde; opacity: .18; }
 @media (prefers-color-scheme: dark) {
   .card { fill: #0d1117; stroke: #30363d; }
-  text { fill: #e6edf3; } .faint { fill: #9198a1; }
+  text { fill: #e6edf3; } .faint { fill: #9198a1; } .value { stroke: #0d1117; }
   .grid { stroke: #30363d; } .range { stroke: #e6edf3; }
   .ours { fill: #5a94f2; } .peer { fill: #7d8590; } .limit { fill: #c9972f; }
   .line { stroke: #5a94f2; } .band { fill: #5a94f2; opacity: .25; }
@@ -135,7 +136,7 @@ def sweep(title: str, what: str, along: str, points: Sequence[tuple[str, Spread]
         x, y = left + place * step, bottom - axis.share(spread.median) * PLOT_HEIGHT
         above = bottom - axis.share(spread.highest) * PLOT_HEIGHT
         content.append(f'<circle class="ours" cx="{x:.1f}" cy="{y:.1f}" r="4"/>')
-        content.append(text(x, above - 9, number(spread.median), "", "middle"))
+        content.append(text(x, above - 9, number(spread.median), "value", "middle"))
         content.append(text(x, bottom + 20, label, "faint", "middle"))
     content.append(text((left + right) / 2, bottom + 42, along, "faint", "middle"))
     return drawing(bottom + FOOT + 14, title, what, content)

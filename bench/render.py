@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from .goals import GOALS, Goal
+from .parts.slow_disk import CONTENDERS as SLOW_DISKS
 from .parts.writers import KINDS
 from .plots import Bar, bars, number, sweep
 from .sampling import Series, Spread, ratios
@@ -247,13 +248,13 @@ def slow_disk(figures: Figures) -> list[str]:
     )  # fmt: skip
     gaps = {
         disk: ratios(series[f"{disk}, group commit"]["rate"], series[f"{disk}, a commit each"]["rate"])
-        for disk in ("this disk", "5 ms")
+        for disk in SLOW_DISKS
     }
     told = ", ".join(f"{with_range(gap, 'x')} on {disk}" for disk, gap in gaps.items())
     return [
         *lines,
         "",
-        f"Group commit against a commit for each request: {told.replace('on 5 ms', 'where a sync takes 5 ms')}.",
+        f"Group commit against a commit for each request: {told.replace('on 5 ms a sync', 'where a sync takes 5 ms')}.",
     ]
 
 
@@ -278,16 +279,16 @@ def writers(figures: Figures) -> list[str]:
     return [*table(header, found), "", note]
 
 
-def containers(figures: Figures) -> list[str]:
-    healthy = figures["healthy_s"]
-    lines = table(
-        ("", "seconds from `up`"),
-        [(f"{name} healthy", with_range(Spread.of(times))) for name, times in healthy.items()]
-        + [("`docker compose up -d` returned", with_range(Spread.of(figures["up_returned_s"])))],
-    )
-    lines += ["", *table(("image", f"MB above {figures['base']} ({number(figures['base_mb'])} MB)"),
-                         [(name, number(size)) for name, size in figures["above_base_mb"].items()])]  # fmt: skip
-    return [*lines, "", f"Docker Engine {figures['engine']}."]
+def images(figures: Figures) -> list[str]:
+    header = ("image", f"MB above {figures['base']} ({number(figures['base_mb'])} MB)")
+    rows = [(name, number(size)) for name, size in figures["above_base_mb"].items()]
+    return [*table(header, rows), "", f"As Docker Engine {figures['engine']} counts them."]
+
+
+def start(figures: Figures) -> list[str]:
+    rows = [(f"{name} healthy", with_range(Spread.of(times))) for name, times in figures["healthy_s"].items()]
+    rows.append(("`docker compose up -d` returned", with_range(Spread.of(figures["up_returned_s"]))))
+    return [*table(("", "seconds from `docker compose up`"), rows), "", f"Docker Engine {figures['engine']}."]
 
 
 DETAILS: dict[str, tuple[str, Callable[[Figures], list[str]]]] = {
@@ -301,7 +302,8 @@ DETAILS: dict[str, tuple[str, Callable[[Figures], list[str]]]] = {
     "batches": ("With larger batches", batches),
     "slow-disk": ("On a slow disk", slow_disk),
     "writers": ("A second writing process", writers),
-    "containers": ("Containers", containers),
+    "images": ("Images", images),
+    "start": ("From `docker compose up` to healthy", start),
 }
 
 

@@ -27,7 +27,7 @@ def all_parts() -> dict[str, Part]:
     """Every part by its name, in the order of a run: what is short and matters most comes first."""
     order = (
         "peers", "sqlite", "bulk", "open_load", "memory", "rows", "connections", "batches", "slow_disk", "writers",
-        "containers",
+        "images", "start",
     )  # fmt: skip
     parts: list[Part] = [import_module(f"{__name__}.{module}").PART for module in order]
     return {part.name: part for part in parts}

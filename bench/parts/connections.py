@@ -15,12 +15,18 @@ def run(settings: Settings, progress: Progress) -> dict[str, Any]:
     ours = contenders.threefold(settings.scratch / "connections")
     with running(ours):
         ours.feed()
-        targets = {str(level): load(ours.collection("orders"), ORDER, [ours], settings, level) for level in LEVELS}
+        targets = {
+            str(level): load(ours.collection("orders"), ORDER, [ours], settings, level) for level in levels(settings)
+        }
         return {"series": interleaved(targets, settings, progress)}
 
 
+def levels(settings: Settings) -> tuple[int, ...]:
+    return (1, 64, 512) if settings.short else LEVELS
+
+
 def planned(settings: Settings) -> float:
-    return settings.planned(len(LEVELS))
+    return settings.planned(len(levels(settings)))
 
 
 PART = Part("connections", "orders a second by the number of connections", run, planned)

@@ -10,7 +10,7 @@ from ..wrk import Failed
 from . import Part
 
 SYNC_MS = 5.0
-CONTENDERS = {"this disk": 0.0, "5 ms": SYNC_MS}
+CONTENDERS = {"this disk": 0.0, "5 ms a sync": SYNC_MS}
 WAYS = {"group commit": {}, "a commit each": {"WRITE_BATCH_ROWS": "1"}}
 
 

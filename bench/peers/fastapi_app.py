@@ -42,16 +42,7 @@ class NewOrder(BaseModel):
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     path = os.path.join(os.environ["DATA_DIR"], f"fastapi-{SERVICE}.db")
-    async with (
-        aiosqlite.connect(path) as db,
-        httpx.AsyncClient(
-            timeout=10,
-            limits=httpx.Limits(
-                max_connections=int(os.environ.get("LIM", "100,20").split(",")[0]),
-                max_keepalive_connections=int(os.environ.get("LIM", "100,20").split(",")[1]),
-            ),
-        ) as client,
-    ):
+    async with aiosqlite.connect(path) as db, httpx.AsyncClient(timeout=10) as client:
         await db.execute("PRAGMA journal_mode=WAL")
         await db.execute("PRAGMA synchronous=FULL")
         await db.execute(SCHEMAS[SERVICE])

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from bench import oha, proc, wrk
-from bench.parts.containers import base_image, seconds_of
+from bench.parts.images import base_image
 from bench.parts.peers import syncs
+from bench.parts.start import seconds_of
 from bench.sampling import ORDER, USER, batch
 
 RESULT = '{"requests": %d, "seconds": 2.0, "p50_ms": 3.5, "p99_ms": 9.0, "refused": %d, "errors": %d}'

@@ -68,16 +68,19 @@ FIGURES: dict[str, dict[str, Any]] = {
             f"{disk}, {way}": series(rate, group=[30.0], commit_ms=[6.0])
             for disk, way, rate in (
                 ("this disk", "group commit", 2000), ("this disk", "a commit each", 500),
-                ("5 ms", "group commit", 1500), ("5 ms", "a commit each", 100),
+                ("5 ms a sync", "group commit", 1500), ("5 ms a sync", "a commit each", 100),
             )
         },
     },
     "writers": {"series": writers()},
-    "containers": {
-        "healthy_s": {"users": [2.0, 2.5], "products": [2.1, 2.4], "orders": [3.9, 4.2]},
-        "up_returned_s": [3.0, 3.1],
+    "images": {
         "above_base_mb": {"users": 50.0, "products": 50.0, "orders": 51.0, "loadgen": 70.0},
         "base_mb": 177.0, "base": "python:3.13-slim", "engine": "28.0",
+    },
+    "start": {
+        "healthy_s": {"users": [2.0, 2.5], "products": [2.1, 2.4], "orders": [3.9, 4.2]},
+        "up_returned_s": [3.0, 3.1],
+        "engine": "28.0",
     },
 }  # fmt: skip
 
