@@ -48,9 +48,12 @@ def test_the_time_left_follows_what_the_work_took() -> None:
     said: list[str] = []
     progress = Progress(100, say=said.append)
     progress.begin("peers")
-    progress.began -= 20
+    progress.began -= 40
     progress.did(10, "round 1")
-    assert said[0].endswith("round 1  (3:00 left)")
+    progress.did(10, "round 2")
+    assert said == [each for each in said if "peers" in each]
+    assert said[0].endswith("round 1  (1:57 left)")  # too early to know its own pace
+    assert said[1].endswith("round 2  (2:40 left)")
 
 
 def part(name: str, outcome: object) -> Part:
