@@ -14,7 +14,7 @@ from bench import __main__ as run
 from bench import contenders, results
 from bench.parts import Part
 from bench.parts.rows import fill
-from bench.parts.sqlite import alone
+from bench.parts.sqlite import alone, open_store
 from bench.parts.writers import KINDS, writing
 from bench.sampling import Progress, Settings, interleaved
 from bench.slow_disk_app import SlowDisk
@@ -108,8 +108,8 @@ def test_a_part_that_does_not_exist_is_refused(capsys: pytest.CaptureFixture[str
 
 
 def test_a_file_of_many_rows_is_as_the_service_would_have_made_it(tmp_path: Path) -> None:
-    for name, rows in (("empty", 0), ("full", 3000)):
-        fill(tmp_path / f"{name}.db", rows)
+    open_store("orders", tmp_path / "empty.db").close()
+    fill(tmp_path / "full.db", 3000)
     with apsw.Connection(str(tmp_path / "empty.db")) as empty, apsw.Connection(str(tmp_path / "full.db")) as full:
         schema = "SELECT type, name, sql FROM sqlite_schema ORDER BY name"
         assert full.execute(schema).fetchall() == empty.execute(schema).fetchall()
