@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -43,6 +44,7 @@ class System:
     database: str = "{service}.db"  # the file's name in `directory`
     ports: dict[str, int] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    acknowledged: Counter[str] = field(default_factory=Counter)  # items of each service, the sample data among them
 
     def start(self) -> "System":
         """Start all, and wait until each answers. Raises Failed."""
@@ -87,13 +89,25 @@ class System:
         """So many users and products, numbered from 1. Raises Failed."""
         for first in range(0, count, BATCH):
             numbers = range(first, min(first + BATCH, count))
-            self._create("users/batch", {"items": [{"name": "Ada", "email": f"{n}@example.com"} for n in numbers]})
-            self._create("products/batch", {"items": [{"name": "Tea", "price": "19.99"} for n in numbers]})
+            self._create(
+                "users/batch", {"items": [{"name": "Ada", "email": f"{n}@example.com"} for n in numbers]}, len(numbers)
+            )
+            self._create(
+                "products/batch", {"items": [{"name": "Tea", "price": "19.99"} for n in numbers]}, len(numbers)
+            )
 
-    def _create(self, path: str, item: dict[str, object]) -> None:
-        answer = requests.post(f"{self.url(path.partition('/')[0])}/{path}", json=item, timeout=30)
+    def _create(self, path: str, item: dict[str, object], count: int = 1) -> None:
+        service = path.partition("/")[0]
+        answer = requests.post(f"{self.url(service)}/{path}", json=item, timeout=30)
         if not answer.ok or '"problem"' in answer.text:
             raise Failed(f"{self.name}: the sample data was refused: {answer.status_code} {answer.text[:500]}")
+        self.acknowledged[service] += count
+
+    def check_written(self) -> None:
+        """Raises Failed where a service has fewer items than it acknowledged."""
+        for service in SERVICES:
+            if (asked := self.acknowledged[service]) and (there := self.rows(service)) < asked:
+                raise Failed(f"{self.name}: {asked} {service} were acknowledged, {there} are there")
 
     def stop(self) -> None:
         """SIGTERM to all, and wait for their end."""
@@ -131,11 +145,17 @@ class System:
 
 @contextmanager
 def running(*systems: System) -> Iterator[None]:
-    """Start systems, and stop them whatever happens."""
+    """Start systems, and stop them whatever happens. At the end all that they acknowledged must be there.
+
+    Raises:
+        Failed: something is not.
+    """
     try:
         for system in systems:
             system.start()
         yield
+        for system in systems:
+            system.check_written()
     finally:
         for system in systems:
             system.stop()

@@ -19,7 +19,7 @@ def post(url: str, body: str, *, rate: float, connections: int, seconds: float) 
     """POST `body` so many times a second for so long; every answer must be a 2xx.
 
     The sample: `p50_ms`, `p99_ms`, `highest_ms`, from the moment a request was due; `kept`, the share of those due
-    that was answered; `oha_share` of a core.
+    that was answered; `requests` answered; `oha_share` of a core.
 
     Raises:
         Failed: oha failed, an answer was none or not a 2xx, or the rate was not kept.
@@ -51,4 +51,5 @@ def parse(result: dict[str, Any], due: float, what: str) -> Sample:
         "p99_ms": percentiles["p99"] * 1000,
         "highest_ms": result["summary"]["slowest"] * 1000,
         "kept": kept,
+        "requests": sum(statuses.values()),
     }

@@ -120,28 +120,28 @@ def interleaved(
 
 
 def load(
-    url: str, body: str, systems: Sequence[System], settings: Settings, connections: int | None = None, rows: int = 1
+    system: System, service: str, item: str, settings: Settings, connections: int = CONNECTIONS, batch_of: int = 0
 ) -> Callable[[], Sample]:
-    """A measurement by wrk of requests that hold `rows` rows each, and of the CPU time that `systems` take for them.
+    """A measurement by wrk of items created, one a request or in batches, and of the CPU time that they take.
 
-    The sample: `rate` in rows a second, `p50_ms` and `p99_ms` of requests, `requests`, `wrk_share` of a core, and
-    `cpu_us.SERVICE`, the microseconds of CPU time that each service took for a request.
+    The sample: `rate` in items a second, `p50_ms` and `p99_ms` of requests, `requests`, `wrk_share` of a core, and
+    `cpu_us.SERVICE`, the microseconds of CPU time that each service of `system` took for a request.
     """
+    url = f"{system.collection(service)}{'/batch' if batch_of else ''}"
+    body, items = (batch(item, batch_of), batch_of) if batch_of else (item, 1)
 
     def measure() -> Sample:
-        before = [system.cpu() for system in systems]
-        sample = wrk.post(url, body, connections=connections or CONNECTIONS, seconds=settings.seconds)
-        taken: Sample = {}
-        for system, earlier in zip(systems, before, strict=True):
-            for service, seconds in system.cpu().items():
-                taken[f"cpu_us.{service}"] = (seconds - earlier[service]) * 1e6 / sample.requests
+        before = system.cpu()
+        sample = wrk.post(url, body, connections=connections, seconds=settings.seconds)
+        taken = {name: seconds - before[name] for name, seconds in system.cpu().items()}
+        system.acknowledged[service] += sample.requests * items
         return {
-            "rate": sample.rate * rows,
+            "rate": sample.rate * items,
             "p50_ms": sample.p50_ms,
             "p99_ms": sample.p99_ms,
             "requests": sample.requests,
             "wrk_share": sample.own_cpu_s / sample.seconds,
-            **taken,
+            **{f"cpu_us.{name}": seconds * 1e6 / sample.requests for name, seconds in taken.items()},
         }
 
     return measure

@@ -4,7 +4,7 @@ from typing import Any
 
 from .. import contenders
 from ..contenders import running
-from ..sampling import Progress, Settings, batch, interleaved, load
+from ..sampling import Progress, Settings, interleaved, load
 from . import Part
 from .bulk import BULK_ORDER, FED
 
@@ -16,8 +16,9 @@ def run(settings: Settings, progress: Progress) -> dict[str, Any]:
     ours = contenders.threefold(settings.scratch / "batches")
     with running(ours):
         ours.feed_many(FED)
-        url = f"{ours.collection('orders')}/batch"
-        targets = {str(size): load(url, batch(BULK_ORDER, size), [ours], settings, 1, size) for size in SIZES}
+        targets = {
+            str(size): load(ours, "orders", BULK_ORDER, settings, connections=1, batch_of=size) for size in SIZES
+        }
         return {"series": interleaved(targets, settings, progress)}
 
 

@@ -4,9 +4,8 @@ from typing import Any
 
 from .. import contenders
 from ..contenders import SERVICES, running
-from ..sampling import ITEMS, Progress, Settings, batch, interleaved, load
+from ..sampling import ITEMS, Progress, Settings, interleaved, load
 from . import Part
-from .peers import check_written
 from .sqlite import alone
 
 SIZE = 1000
@@ -21,12 +20,10 @@ def run(settings: Settings, progress: Progress) -> dict[str, Any]:
         ours.feed_many(FED)
         targets = {}
         for service in SERVICES:
-            body = batch(BULK_ORDER if service == "orders" else ITEMS[service], SIZE)
-            targets[service] = load(f"{ours.collection(service)}/batch", body, [ours], settings, 1, SIZE)
+            item = BULK_ORDER if service == "orders" else ITEMS[service]
+            targets[service] = load(ours, service, item, settings, connections=1, batch_of=SIZE)
             targets[f"sqlite {service}"] = alone(service, SIZE, settings.scratch, settings.seconds)
         series = interleaved(targets, settings, progress)
-        for service in SERVICES:
-            check_written(ours, service, sum(series[service]["requests"]) * SIZE)
     return {"series": series}
 
 

@@ -15,9 +15,7 @@ def run(settings: Settings, progress: Progress) -> dict[str, Any]:
     ours = contenders.threefold(settings.scratch / "connections")
     with running(ours):
         ours.feed()
-        targets = {
-            str(level): load(ours.collection("orders"), ORDER, [ours], settings, level) for level in levels(settings)
-        }
+        targets = {str(level): load(ours, "orders", ORDER, settings, level) for level in levels(settings)}
         return {"series": interleaved(targets, settings, progress)}
 
 

@@ -19,7 +19,7 @@ def run(settings: Settings, progress: Progress) -> dict[str, Any]:
     with running(ours):
         ours.feed()
         before = ours.resident_mb()
-        measure, wanted = load(ours.collection("orders"), ORDER, [ours], slice_), wanted_orders(settings)
+        measure, wanted = load(ours, "orders", ORDER, slice_), wanted_orders(settings)
         while (there := ours.rows("orders")) < wanted:
             progress.note(f"{there:,} of {wanted:,} orders{progress.left()}")
             measure()

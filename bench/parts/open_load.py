@@ -16,11 +16,12 @@ def run(settings: Settings, progress: Progress) -> dict[str, Any]:
     with running(ours):
         ours.feed()
         url = ours.collection("orders")
-        top = interleaved({"closed": load(url, ORDER, [ours], settings)}, settings, progress)["closed"]
+        top = interleaved({"closed": load(ours, "orders", ORDER, settings)}, settings, progress)["closed"]
         rate = Spread.of(top["rate"]).median / 2
         taken: Series = {}
         for number in range(settings.rounds):
             sample = oha.post(url, ORDER, rate=rate, connections=CONNECTIONS, seconds=settings.seconds * LONGER)
+            ours.acknowledged["orders"] += int(sample["requests"])
             for metric, value in sample.items():
                 taken.setdefault(metric, []).append(value)
             progress.did(

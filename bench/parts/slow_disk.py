@@ -16,7 +16,7 @@ WAYS = {"group commit": {}, "a commit each": {"WRITE_BATCH_ROWS": "1"}}
 
 def grouped(system: System, settings: Settings, slowest_ms: float) -> Callable[[], Sample]:
     """A measurement of orders a second, with the writes of a transaction and the milliseconds of its COMMIT."""
-    measure = load(system.collection("orders"), ORDER, [system], settings)
+    measure = load(system, "orders", ORDER, settings)
 
     def measured() -> Sample:
         earlier = groups_of(system.url("orders"))

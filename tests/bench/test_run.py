@@ -155,10 +155,15 @@ def test_a_contender_is_started_fed_counted_and_stopped(tmp_path: Path) -> None:
         body = {"user_id": 3, "product_id": 3, "quantity": 1}
         assert requests.post(ours.collection("orders"), json=body, timeout=10).status_code == 201
         assert ours.rows("orders") == 1
+        ours.acknowledged["orders"] = 2
+        with pytest.raises(Failed, match="2 orders were acknowledged, 1 are there"):
+            ours.check_written()
+        ours.acknowledged["orders"] = 1
         assert ours.journal_mode("orders") == "wal"
         assert ours.cpu().keys() == ours.resident_mb().keys() == set(contenders.SERVICES)
         with pytest.raises(Failed, match="the sample data was refused: 200"):
             ours.feed_many(1)
+        assert ours.acknowledged == {"users": 3, "products": 3, "orders": 1}
     assert all(process.returncode == 0 for process in ours.processes.values())
 
 

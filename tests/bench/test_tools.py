@@ -52,7 +52,7 @@ def run_of_oha(statuses: dict[str, int], errors: dict[str, int]) -> dict[str, ob
 
 def test_a_run_of_oha_is_read() -> None:
     sample = oha.parse(run_of_oha({"201": 990}, {}), 1000, "here")
-    assert sample == {"p50_ms": 4.0, "p99_ms": 20.0, "highest_ms": 250.0, "kept": 0.99}
+    assert sample == {"p50_ms": 4.0, "p99_ms": 20.0, "highest_ms": 250.0, "kept": 0.99, "requests": 990}
 
 
 @pytest.mark.parametrize(
