@@ -1,7 +1,7 @@
 """oha, the outside tool for open load: requests at a constant rate, whatever the answers do.
 
-wrk and most others have closed load only: they wait for an answer before they send the next request, so a stall hides
-the requests that should have been sent in it. oha counts a response time from the moment its request was due.
+wrk's load is closed: it waits for an answer before it sends the next request, so a stall keeps back what should have been
+sent in it. oha keeps to a schedule, and counts a response time from the moment its request was due.
 """
 
 import json
