@@ -12,10 +12,11 @@ WIDTH = 720
 MARGIN = 20
 HEAD = 76  # for the title and what is below it
 FOOT = 44  # for the labels of an axis
-LABELS = 190  # width of the words beside bars
+LABELS = 205  # width of the words beside bars
 VALUES = 130  # width of the words behind them
 BAR, PITCH = 22, 36  # height of a bar, and from one to the next
 PLOT_HEIGHT = 240
+INSET = 36  # of the first point from the axis: its figure stands beside those of the axis
 STYLE = """
 svg { font: 13px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
 .card { fill: #ffffff; stroke: #d0d7de; }
@@ -116,10 +117,11 @@ def sweep(title: str, what: str, along: str, points: Sequence[tuple[str, Spread]
     axis = linear(spread.highest for _, spread in points)
     left, right = MARGIN + 60, WIDTH - MARGIN - 30
     bottom = HEAD + PLOT_HEIGHT
-    step = (right - left) / max(len(points) - 1, 1)
+    first, last = left + INSET, right - INSET / 2
+    step = (last - first) / max(len(points) - 1, 1)
 
     def at(place: int, value: float) -> str:
-        return f"{left + place * step:.1f} {bottom - axis.share(value) * PLOT_HEIGHT:.1f}"
+        return f"{first + place * step:.1f} {bottom - axis.share(value) * PLOT_HEIGHT:.1f}"
 
     content = []
     for tick, words in zip(axis.ticks, ticks_of(axis), strict=True):
@@ -133,7 +135,7 @@ def sweep(title: str, what: str, along: str, points: Sequence[tuple[str, Spread]
         f'<path class="line" d="M{"L".join(at(place, spread.median) for place, (_, spread) in enumerate(points))}"/>'
     )
     for place, (label, spread) in enumerate(points):
-        x, y = left + place * step, bottom - axis.share(spread.median) * PLOT_HEIGHT
+        x, y = first + place * step, bottom - axis.share(spread.median) * PLOT_HEIGHT
         above = bottom - axis.share(spread.highest) * PLOT_HEIGHT
         content.append(f'<circle class="ours" cx="{x:.1f}" cy="{y:.1f}" r="4"/>')
         content.append(text(x, above - 9, number(spread.median), "value", "middle"))
