@@ -2,9 +2,12 @@
 
 import argparse
 import json
+import os
+import platform
 import secrets
 import sys
 import time
+import traceback
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,9 +48,8 @@ def main() -> int:
     began = time.monotonic()
     home = options.reports / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     home.mkdir(parents=True)
-    print(
-        f"Campaign in {home}, seed {options.seed}: {sum(map(len, rounds))} faults in {len(rounds)} rounds", flush=True
-    )
+    planned = sum(map(len, rounds))
+    print(f"Campaign in {home}, seed {options.seed}: {planned} faults in {len(rounds)} rounds", flush=True)
     groups: list[Group] = []
     trouble: list[str] = []
     for wired, batches in grouped(rounds):
@@ -59,16 +61,21 @@ def main() -> int:
                 groups.append(run_group(system, batch, home / f"load-{len(groups) + 1}", options.flow))
                 sums = totals(groups)
                 print(f"  audited; so far {sums}", flush=True)
-                save(home, options.seed, groups, time.monotonic() - began, trouble)
+                save(home, options, groups, time.monotonic() - began, trouble)
         except NotHappened as error:
             trouble.append(str(error))
+        except Exception as error:  # a defect of the campaign's own: no verdict, and what it made is removed
+            traceback.print_exc()
+            trouble.append(f"the campaign itself failed: {error!r}")
         finally:
             try:
                 system.down()
             except NotHappened as error:
                 print(f"could not clean up: {error}", file=sys.stderr)
     show(groups)
-    result = save(home, options.seed, groups, time.monotonic() - began, trouble)
+    if (happened := totals(groups)["faults"]) < planned and not trouble:
+        trouble.append(f"only {happened} of {planned} faults happened")
+    result = save(home, options, groups, time.monotonic() - began, trouble)
     for reason in reasons(groups) + trouble:
         print(f"- {reason}")
     print(f"Totals: {totals(groups)}")
@@ -82,13 +89,18 @@ def reasons(groups: list[Group]) -> list[str]:
     return found + [reason for group in groups for each in group.rounds for reason in (*each.violations, *each.trouble)]
 
 
-def save(home: Path, seed: int, groups: list[Group], seconds: float, trouble: list[str]) -> int:
+def save(home: Path, options: argparse.Namespace, groups: list[Group], seconds: float, trouble: list[str]) -> int:
     """Write the report as it stands; the verdict."""
     result = max(verdict(groups), UNDECIDED if trouble and verdict(groups) == 0 else 0)
     content = {
         "verdict": result,
-        "seed": seed,
+        "seed": options.seed,
+        "flow": options.flow,
+        "fault": options.fault,
+        "began": home.name,
         "seconds": round(seconds),
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
         "totals": totals(groups),
         "faults": table(groups),
         "reasons": reasons(groups) + trouble,

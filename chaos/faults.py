@@ -1,6 +1,7 @@
 """The faults. Each is a generator: it strikes, proves that it struck, yields the proof, and heals.
 
 It yields (proof, since): `since` is the moment from which the time to ready counts, None where that is the healing.
+The proof is the engine's, the proxy's or the service's word; that the load met the fault is another question: `felt`.
 """
 
 import time
@@ -12,11 +13,15 @@ from functools import partial
 
 import requests
 
+from .history import Try
 from .system import SERVICES, NotHappened, System, wait_until
 
 SEEN_S = 15.0  # within which a fault has to show
-PAUSE_S, LONG_PAUSE_S = 2.0, 11.0  # the load generator, the most patient, waits 10 s
+PAUSE_S = 2.0
+LONG_PAUSE_S = 11.0  # the load generator, the most patient client, waits 10 s
+STALL_S = 65.0  # gunicorn replaces a worker that has not been heard of for 60 s
 CUT_S = 1.5
+UNPLUG_S = 4.0  # a look-up may take 2 s, an order 5 s
 SPOIL_S = 1.5
 MOST_TENANTS = 12
 BACK_S = 7200
@@ -26,15 +31,42 @@ Strike = Iterator[Proof]
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault by name. `outage`: a service that orders needs is away for long enough to be looked at."""
+    """A fault by name."""
 
     name: str
     service: str
     strike: Callable[[System], Strike]
+    felt: Callable[[Try], bool]  # whether a request has met it
+    lasts: float = 0.0  # seconds, where it goes on until it is healed
     wired: bool = False
-    outage: bool = False
-    unknowns: bool = False  # it must leave writes without an answer
+    outage: bool = False  # a service that orders needs is away for long enough to be looked at
+    shows_late: bool = False  # only after it was healed can it be felt
     alone: bool = False  # not in pairs
+
+
+def unanswered(service: str) -> Callable[[Try], bool]:
+    """A request without any answer; service `all`: of whichever."""
+    return lambda tried: tried.outcome == "unknown" and not tried.status and service in (tried.service, "all")
+
+
+def late(service: str, seconds: float) -> Callable[[Try], bool]:
+    """A request that waited as long as the fault lasted, or in vain."""
+    return lambda tried: tried.service == service and (tried.ms or 0.0) >= seconds * 1000
+
+
+def refused(service: str, problem: str) -> Callable[[Try], bool]:
+    """A request that was refused for the reason that there is."""
+    return lambda tried: tried.service == service and tried.problem == problem
+
+
+def answered_again(service: str) -> Callable[[Try], bool]:
+    """A write that had been made when its answer was lost: sent again, it got the first answer."""
+    return lambda tried: tried.service == service and tried.replayed and tried.retried
+
+
+def dated_back(service: str) -> Callable[[Try], bool]:
+    """A write that was made in the past."""
+    return lambda tried: tried.service == service and tried.behind() > BACK_S / 2
 
 
 def kill(service: str, system: System) -> Strike:
@@ -70,7 +102,7 @@ def pause(service: str, seconds: float, system: System) -> Strike:
         if not system.inspect(service)["State"]["Paused"]:
             raise NotHappened(f"{service} is not paused")
         began = time.monotonic()
-        yield f"{service} paused for {seconds:g} s", None
+        yield f"{service} stood still for {seconds:g} s", None
         time.sleep(max(0.0, began + seconds - time.monotonic()))
     finally:
         system.docker("unpause", container)
@@ -88,6 +120,29 @@ def cut(service: str, system: System) -> Strike:
         time.sleep(max(0.0, began + CUT_S - time.monotonic()))
     finally:
         system.docker("network", "connect", "--alias", service, network, container)
+
+
+def unplug(service: str, system: System) -> Strike:
+    """Its network interface is down, and up again with the same address: nobody is told, connections stay open."""
+    container, networks = system.container(service), system.inspect(service)["NetworkSettings"]["Networks"]
+    gateway = next(network["Gateway"] for network in networks.values())
+    address = system.address(service)
+
+    def inside(command: str) -> str:
+        image = f"{system.project}-chaos"
+        joined = ("--network", f"container:{container}", "--cap-add", "NET_ADMIN")
+        return system.docker("run", "--rm", *joined, image, "sh", "-c", command)
+
+    try:
+        if "state DOWN" not in (said := inside("ip link set eth0 down && ip link show eth0")):
+            raise NotHappened(f"the interface of {service} is not down: {said}")
+        began = time.monotonic()
+        yield f"the interface of {service} was down for {UNPLUG_S:g} s, its address {address}", None
+        time.sleep(max(0.0, began + UNPLUG_S - time.monotonic()))
+    finally:
+        inside(f"ip link set eth0 up && ip route replace default via {gateway}")
+    if system.address(service) != address:
+        raise NotHappened(f"{service} has another address than before")
 
 
 def recreate(service: str, system: System) -> Strike:
@@ -156,33 +211,45 @@ def set_clock_back(service: str, system: System) -> Strike:
 def _all() -> Iterator[Fault]:
     for name in SERVICES:
         needed = name != "orders"
-        yield Fault(f"kill-{name}", name, partial(kill, name))
-        yield Fault(f"restart-{name}", name, partial(restart, (name,)))
-        yield Fault(f"pause-{name}", name, partial(pause, name, PAUSE_S))
-        yield Fault(f"long-pause-{name}", name, partial(pause, name, LONG_PAUSE_S), outage=needed, alone=True)
-        yield Fault(f"cut-{name}", name, partial(cut, name))
-        yield Fault(f"recreate-{name}", name, partial(recreate, name))
-        yield Fault(f"disk-full-{name}", name, partial(fill, name))
-        yield Fault(f"clock-back-{name}", name, partial(set_clock_back, name), wired=True)
+        lost, away = unanswered(name), refused("orders", "dependency-unavailable")
+        yield Fault(f"kill-{name}", name, partial(kill, name), lost)
+        yield Fault(f"restart-{name}", name, partial(restart, (name,)), lost)
+        yield Fault(f"pause-{name}", name, partial(pause, name, PAUSE_S), late(name, PAUSE_S / 2), PAUSE_S)
+        for kind, seconds in (("long-pause", LONG_PAUSE_S), ("stall", STALL_S)):
+            strike = partial(pause, name, seconds)
+            yield Fault(f"{kind}-{name}", name, strike, lost, seconds, outage=needed, alone=True)
+        yield Fault(f"cut-{name}", name, partial(cut, name), lost, CUT_S)
+        yield Fault(f"unplug-{name}", name, partial(unplug, name), late(name, UNPLUG_S / 2), UNPLUG_S, outage=needed)
+        yield Fault(f"recreate-{name}", name, partial(recreate, name), lost)
+        yield Fault(f"disk-full-{name}", name, partial(fill, name), refused(name, "storage-unavailable"), SPOIL_S)
+        back = partial(set_clock_back, name)
+        yield Fault(f"clock-back-{name}", name, back, dated_back(name), SPOIL_S, wired=True)
         swallow = partial(spoil, f"front-{name}", "swallow")
-        yield Fault(f"answers-lost-{name}", name, swallow, wired=True, unknowns=True)
+        again = answered_again(name)
+        yield Fault(f"answers-lost-{name}", name, swallow, again, SPOIL_S, wired=True, shows_late=True)
         for mode in ("late", "reset", "garbage", "json", "error"):
             if needed:
-                yield Fault(f"{mode}-{name}", name, partial(spoil, name, mode), wired=True, outage=True)
-    yield Fault("restart-all", "all", partial(restart, SERVICES), alone=True)
+                yield Fault(f"{mode}-{name}", name, partial(spoil, name, mode), away, SPOIL_S, wired=True, outage=True)
+    yield Fault("restart-all", "all", partial(restart, SERVICES), unanswered("all"), alone=True)
 
 
 FAULTS = {fault.name: fault for fault in _all()}
 SHORT = (
-    *("kill-users", "kill-orders", "restart-orders", "pause-products", "long-pause-users", "cut-products"),
-    *(
-        "restart-all",
-        "recreate-users",
-        "disk-full-orders",
-        "clock-back-orders",
-        "answers-lost-orders",
-        "late-users",
-        "reset-products",
-    ),
-    *("garbage-users", "json-products", "error-users"),
+    "kill-users",
+    "kill-orders",
+    "restart-orders",
+    "pause-products",
+    "long-pause-users",
+    "cut-products",
+    "unplug-users",
+    "restart-all",
+    "recreate-users",
+    "disk-full-orders",
+    "clock-back-orders",
+    "answers-lost-orders",
+    "late-users",
+    "reset-products",
+    "garbage-users",
+    "json-products",
+    "error-users",
 )

@@ -5,6 +5,7 @@ It reads the files themselves, in their containers, and shares no code with the 
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,24 @@ import json, sqlite3, sys
 service, identity = sys.argv[1:]
 db = sqlite3.connect(f"file:/data/{service}.db?mode=ro", uri=True)
 print(json.dumps(db.execute("PRAGMA integrity_check").fetchone()[0]))
-for row in db.execute(f"SELECT id, {identity} FROM {service} ORDER BY id"):
+kept = []
+for body, in db.execute("SELECT body FROM idempotency_keys WHERE status < 300"):
+    answer = json.loads(body)
+    kept += [each["item"]["id"] for each in answer.get("results", [{"item": answer}]) if "item" in each]
+rows = db.execute(f"SELECT id, {identity} FROM {service} ORDER BY id").fetchall()
+print(len(kept) - len(set(kept)) + len(set(kept) ^ {row[0] for row in rows}))
+for row in rows:
     print(json.dumps(row))
 """
 Rows = dict[int, str]
+
+
+@dataclass
+class File:
+    """What a database file holds: its rows, and of how many rows not one key's answer tells, or of no row."""
+
+    rows: Rows
+    unkeyed: int = 0
 
 
 def identity_of(service: str, item: dict[str, Any]) -> str:
@@ -46,27 +61,46 @@ def acknowledged(history: Iterable[dict[str, Any]]) -> dict[str, set[tuple[int, 
     return rows
 
 
-def read_files(system: System) -> tuple[dict[str, Rows], list[str]]:
-    """The rows of each file, and what its integrity check found. Raises NotHappened: one cannot be read."""
-    rows, damage = {}, []
+def read_files(system: System) -> tuple[dict[str, File], list[str]]:
+    """What each file holds, and what its integrity check found. Raises NotHappened: one cannot be read."""
+    files, damage = {}, []
     for service in SERVICES:
         command = ("exec", system.container(service), "env", "-u", "LD_PRELOAD", "python", "-I", "-S", "-c", SCRIPT)
-        check, *lines = system.docker(*command, service, IDENTITY[service]).splitlines()
-        rows[service] = dict(map(json.loads, lines))
+        check, unkeyed, *lines = system.docker(*command, service, IDENTITY[service]).splitlines()
+        files[service] = File(dict(map(json.loads, lines)), int(unkeyed))
         if (said := json.loads(check)) != "ok":
             damage.append(f"{service}: {said}")
-    return rows, damage
+    return files, damage
 
 
-def compare(expected: dict[str, set[tuple[int, str]]], files: dict[str, Rows], read_back: Path) -> dict[str, int]:
-    """How many acknowledged rows the files lack or hold as another, and by how many rows files and HTTP differ."""
-    lost = sum(files[service].get(id) != known for service, rows in expected.items() for id, known in rows)
+def compare(
+    expected: dict[str, set[tuple[int, str]]], files: dict[str, File], audited: dict[str, Rows], read_back: Path
+) -> dict[str, int]:
+    """What is wrong with the files, as counts of rows.
+
+    `expected` was acknowledged in this run; `audited` is what the files held at the end of the run before, which must
+    still be there, with nothing new among it; `read_back` is what this run's audit read over HTTP. Every write had a
+    key, so each row has its answer under one, and each answer its row.
+    """
     over_http: dict[str, Rows] = {service: {} for service in SERVICES}
     with read_back.open() as file:
         for service, item in map(json.loads, file):
             over_http[service][item["id"]] = identity_of(service, item)
-    differing = 0
-    for service, rows in over_http.items():
-        first = min(rows, default=0)
-        differing += len({item for item in files[service].items() if item[0] >= first} ^ set(rows.items()))
-    return {"lost in file": lost, "file and HTTP differ": differing}
+    lost = doubled = invented = differing = 0
+    for service, held in files.items():
+        before = audited.get(service, {})
+        lost += sum(held.rows.get(id) != known for id, known in expected[service] | set(before.items()))
+        doubled += len(held.rows) - len(set(held.rows.values()))
+        invented += sum(id not in before for id in held.rows if id <= max(before, default=0))
+        first = min(over_http[service], default=0)
+        differing += len({row for row in held.rows.items() if row[0] >= first} ^ set(over_http[service].items()))
+    named = [known.split("/") for known in files["orders"].rows.values()]
+    users, products = files["users"].rows, files["products"].rows
+    return {
+        "lost in file": lost,
+        "duplicated in file": doubled,
+        "invented in file": invented,
+        "dangling in file": sum(int(user) not in users or int(product) not in products for user, product, _ in named),
+        "row and key apart": sum(held.unkeyed for held in files.values()),
+        "file and HTTP differ": differing,
+    }

@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+from .history import Try
+
 HELD, VIOLATED, UNDECIDED = 0, 1, 2
 READY_S = 20.0  # within which the system is ready again by itself; an order has been acknowledged by then
-COUNTS = {
-    "lost": ("acknowledged but missing", "lost in file"),
-    "duplicated": ("duplicated",),
-    "invented": ("never sent but present", "refused but present"),
-    "dangling": ("order with an unknown user or product",),
+COUNTS = {  # as HTTP shows it, and as the files do: what both show is one
+    "lost": (("acknowledged but missing",), "lost in file"),
+    "duplicated": (("duplicated",), "duplicated in file"),
+    "invented": (("never sent but present", "refused but present"), "invented in file"),
+    "dangling": (("order with an unknown user or product",), "dangling in file"),
 }
 
 
@@ -22,11 +24,13 @@ class Round:
 
     faults: list[str]
     proof: list[str] = field(default_factory=list)
-    attempted: int = 0  # writes
+    felt: int = 0  # requests that met it: without any it was not under load
+    attempted: int = 0  # writes, those in flight when it struck among them
     acknowledged: int = 0
     refused: int = 0
     unknown: int = 0
     p99_ms: float = 0.0
+    seconds: float = 0.0  # until all was ready
     ready_s: float | None = None
     trouble: list[str] = field(default_factory=list)  # why it proves nothing: verdict 2
     violations: list[str] = field(default_factory=list)  # what must not have been: verdict 1
@@ -45,31 +49,28 @@ class Group:
     directory: str = ""
 
 
-def count(lines: Iterable[dict[str, Any]], into: Round) -> None:
-    """Add up a round's ledger lines. Tries, not writes: a retry is another request that the fault may have met."""
-    writes: set[tuple[int, int]] = set()
+def count(ended: Iterable[Try], in_flight: Iterable[Try], into: Round) -> None:
+    """Add up what a round's requests came to. Tries, not writes: a retry is another request that a fault may meet."""
     times = []
-    for line in lines:
-        key = (line.get("op", 0), line.get("try", 0))
-        if line["event"] == "sent":
-            if line["method"] != "GET":
-                writes.add(key)
-                into.attempted += 1
-        elif line["event"] in ("ok", "refused", "unknown"):
-            times.append(float(line["ms"]))
-            if key in writes:
-                into.acknowledged += line["event"] == "ok"
-                into.refused += line["event"] == "refused" and line["status"] >= 500
-                into.unknown += line["event"] == "unknown"
+    for tried in ended:
+        times.append(tried.ms or 0.0)
+        if tried.method != "GET":
+            into.attempted += 1
+            into.acknowledged += tried.outcome == "ok"
+            into.refused += tried.outcome == "refused" and tried.status >= 500
+            into.unknown += tried.outcome == "unknown"
+    into.attempted += sum(tried.method != "GET" for tried in in_flight)
     if times:
         into.p99_ms = sorted(times)[int(len(times) * 0.99)]
 
 
 def summed(counts: dict[str, int]) -> dict[str, int]:
-    """Lost, duplicated, invented, dangling, and all else. What HTTP and file both lack is lost once."""
-    named = {name: sum(counts.get(key, 0) for key in keys) for name, keys in COUNTS.items()}
-    named["lost"] = max(counts.get(key, 0) for key in COUNTS["lost"])
-    known = {key for keys in COUNTS.values() for key in keys}
+    """Lost, duplicated, invented, dangling, and all else."""
+    named = {
+        name: max(sum(counts.get(key, 0) for key in over_http), counts.get(in_file, 0))
+        for name, (over_http, in_file) in COUNTS.items()
+    }
+    known = {key for over_http, in_file in COUNTS.values() for key in (*over_http, in_file)}
     return named | {"other": sum(number for name, number in counts.items() if name not in known)}
 
 
@@ -80,7 +81,8 @@ def verdict(groups: Sequence[Group]) -> int:
         return VIOLATED
     if not rounds or any(not group.acknowledged or group.flaws or not group.counts for group in groups):
         return UNDECIDED
-    return UNDECIDED if any(r.trouble or not r.proof or r.ready_s is None for r in rounds) else HELD
+    shown = all(r.proof and r.felt and r.acknowledged and r.ready_s is not None and not r.trouble for r in rounds)
+    return HELD if shown else UNDECIDED
 
 
 def table(groups: Sequence[Group]) -> list[dict[str, Any]]:
@@ -96,6 +98,7 @@ def table(groups: Sequence[Group]) -> list[dict[str, Any]]:
         in_groups = list({id(group): group for group, _ in seen}.values())
         attempted = sum(each.attempted for each in rounds)
         refused = sum(each.refused for each in rounds)
+        unknown = sum(each.unknown for each in rounds)
         ready = [each.ready_s for each in rounds if each.ready_s is not None]
         counts = [summed(group.counts) for group in in_groups]
         rows.append(
@@ -105,11 +108,12 @@ def table(groups: Sequence[Group]) -> list[dict[str, Any]]:
                 "attempted": attempted,
                 "acknowledged": sum(each.acknowledged for each in rounds),
                 "refused": refused,
-                "unknown": sum(each.unknown for each in rounds),
+                "unknown": unknown,
                 **{name: sum(each[name] for each in counts) for name in (*COUNTS, "other")},
                 "ready_p50_s": round(median(ready), 1) if ready else None,
                 "ready_max_s": round(max(ready), 1) if ready else None,
                 "refused_share": round(refused / attempted, 3) if attempted else None,
+                "not_served_share": round((refused + unknown) / attempted, 3) if attempted else None,
                 "p99_ms": round(median(each.p99_ms for each in rounds)),
             }
         )

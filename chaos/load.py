@@ -5,16 +5,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .history import History, Place
 from .system import ROOT, NotHappened, System, wait_until
 
 USERS = "64"
 STOP_S = 180.0  # to settle, read back and audit
 FLOWING = 30  # acknowledged writes before a fault, unless told otherwise
-FLOW_S = 60.0
+FLOW_S = 60.0  # for a ledger, and for the first acknowledged writes of a flow
+SLOWEST_FLOW = 20.0  # acknowledged writes a second; what flows slower proves little
 
 
 class Load:
@@ -34,39 +35,41 @@ class Load:
                 stdout=log,
                 stderr=log,
             )
-        self.ledger: Path = wait_until(self._find, FLOW_S, "a ledger")
+        try:
+            self.ledger: Path = wait_until(self._find, FLOW_S, "a ledger")
+        except NotHappened:
+            self.kill()
+            raise
+        self._history = History()
+        self._read = 0  # bytes
 
     def _find(self) -> Path | None:
         if self._process.poll() is not None:
             raise NotHappened(f"the load generator ended: {(self.directory / 'log.txt').read_text()[-500:]}")
         return next(self.directory.glob("ledger-*.jsonl"), None)
 
-    def place(self) -> int:
-        """Where the ledger ends now, in bytes."""
-        return self.ledger.stat().st_size
-
-    def lines(self, start: int, end: int | None = None) -> Iterator[dict[str, Any]]:
-        """The whole lines between two places."""
+    @property
+    def history(self) -> History:
+        """What the ledger says by now; each of its lines is read once. Raises NotHappened: the load has ended."""
+        self._find()
         with self.ledger.open("rb") as file:
-            file.seek(start)
-            data = file.read() if end is None else file.read(end - start)
-        pieces = data.split(b"\n")[:-1]
-        for piece in pieces if start == 0 else pieces[1:]:  # the first may have begun before
-            yield json.loads(piece)
+            file.seek(self._read)
+            whole = file.read().rpartition(b"\n")[0]
+        if whole:
+            self._read += len(whole) + 1
+            for line in whole.split(b"\n"):
+                self._history.add(json.loads(line))
+        return self._history
 
-    def acknowledged(self, start: int, service: str | None = None) -> int:
-        """How many writes, or those of one service, were acknowledged since a place."""
-        return sum(
-            line["event"] == "ok"
-            and line["status"] == 201
-            and (service is None or str(line["location"]).startswith(f"/{service}/"))
-            for line in self.lines(start)
-        )
+    def acknowledged(self, place: Place, service: str) -> bool:
+        """Whether a write of a service was acknowledged since then."""
+        return any(tried.written for tried in self.history.ended_since(place) if tried.service == service)
 
     def await_flow(self) -> None:
-        """Wait until acknowledgements arrive. Raises NotHappened."""
-        start = self.place()
-        wait_until(lambda: self.acknowledged(start) >= self._flowing, FLOW_S, "acknowledged writes")
+        """Wait until as many acknowledgements have arrived as were asked for. Raises NotHappened."""
+        goal = self.history.acknowledged + self._flowing
+        patience = FLOW_S + self._flowing / SLOWEST_FLOW
+        wait_until(lambda: self.history.acknowledged >= goal, patience, f"{self._flowing} acknowledged writes")
 
     def stop(self) -> dict[str, Any]:
         """End the load; its report, after settling and audit. Raises NotHappened: there is none."""
@@ -76,6 +79,7 @@ class Load:
             self._process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             self.kill()
+            raise NotHappened(f"no audit of {self.ledger} within {STOP_S:g} s") from None
         report = next(self.directory.glob("report-*.json"), None)
         if report is None:
             raise NotHappened(f"no report: {(self.directory / 'log.txt').read_text()[-500:]}")

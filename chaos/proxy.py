@@ -6,6 +6,8 @@ has spoiled so far; `gate ?` changes nothing.
 
 import asyncio
 import contextlib
+import socket
+import struct
 from functools import partial
 
 CONTROL = 7000
@@ -41,9 +43,17 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate:
                 writer.write(SPOILED.get(mode, data[: len(data) // 2] if mode == "reset" else b""))
                 with contextlib.suppress(OSError):
                     await asyncio.wait_for(writer.drain(), 1)
+                if mode == "reset":
+                    reset(writer)
                 return
         writer.write(data)
         await writer.drain()
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Let the connection end with RST instead of FIN."""
+    lingering = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingering)
 
 
 async def serve(gate: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

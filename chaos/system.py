@@ -61,6 +61,7 @@ class System:
                 "CHAOS_USERS_URL": "http://chaos:7011",
                 "CHAOS_PRODUCTS_URL": "http://chaos:7012",
             }
+        self.audited: dict[str, dict[int, str]] = {}  # each file's rows as the last audit found them
         self.files = ("docker-compose.yml", "chaos/compose.yml", *extra)
 
     def compose(self, *arguments: str) -> str:

@@ -22,6 +22,8 @@ from .settings import SERVICES, Settings
 REQUEST_TIMEOUT_S = 10.0  # for a whole request: twice the 5 s after which a service answers `outcome-unknown`
 CONNECTIONS = 4096  # at most, to each service: more than shoppers, so that none waits for another's
 
+RETRIES = 2  # of a GET: a kept connection may have been closed while it was idle
+
 
 class Http:
     """Connections to one service, kept alive and shared by all greenlets."""
@@ -29,7 +31,7 @@ class Http:
     def __init__(self, url: str, token: str = "", connections: int = CONNECTIONS) -> None:
         """`url` is the service's base URL, `token` its bearer token, if it asks for one.
 
-        geventhttpclient sends a GET again, at once, as often as there may be `connections`, when each is closed.
+        A GET whose connection is closed without an answer is sent again, at once, RETRIES times.
         """
         headers = {"User-Agent": "threefold-loadgen", "Accept": "application/json"}
         if token:
@@ -42,6 +44,9 @@ class Http:
             connection_timeout=REQUEST_TIMEOUT_S,
             network_timeout=REQUEST_TIMEOUT_S,
         )
+        # It takes from here how often; that would be as often as there may be connections, which no service that is
+        # starting, and no machine, has to bear. Of public options there is none.
+        self._client._connection_pool.size = RETRIES - 1
 
     def request(
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None

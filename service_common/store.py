@@ -15,12 +15,22 @@ import apsw
 from .problems import Problem
 
 Row = tuple[Any, ...]
+Identity = tuple[int, int]  # of a file: its device and inode
 
 # Older ones can corrupt a WAL database when two connections write or checkpoint at the same moment:
 # https://www.sqlite.org/wal.html#walresetbug
 OLDEST_SQLITE = (3, 51, 3)
 LOCK_WAIT_S = 15.0  # a predecessor that is draining still holds the lock
 BUSY_TIMEOUT_MS = 5000
+
+# What to do about an error that keeps a service from starting; of several that match, the first.
+ADVICE: tuple[tuple[type[apsw.Error], str], ...] = (
+    (apsw.FullError, "The disk is full: make room and start again. Nothing was changed."),
+    (apsw.BusyError, "Another program holds a lock on it: end that program's transaction and start again."),
+    (apsw.ReadOnlyError, "Make the file and its directory writable, or set another DATA_DIR."),
+    (apsw.CorruptError, "The file is damaged: restore it from a backup, or set another DATA_DIR. Nothing was changed."),
+    (apsw.Error, "Is it an SQLite database of this service?"),
+)
 
 log = logging.getLogger("store")
 
@@ -92,10 +102,16 @@ class Store:
             ) from None
         self.writing: apsw.Connection
         self._reading: apsw.Connection
+        self._identities: dict[Path, Identity] = {}
         try:
+            self._refuse_orphaned_log()
             self.open()
-        except apsw.Error as error:
-            raise Unstartable(f"{path} cannot be opened: {error}. Is it an SQLite database of this service?") from None
+        except BaseException as error:
+            os.close(self._lock)
+            if not isinstance(error, apsw.Error):
+                raise
+            advice = next(text for kind, text in ADVICE if isinstance(error, kind))
+            raise Unstartable(f"{path} cannot be opened: {error}. {advice}") from None
 
     def _take_lock(self) -> int:
         """Hold the file that makes this process the only one with a writing connection."""
@@ -114,6 +130,15 @@ class Store:
                     ) from None
                 time.sleep(0.1)
 
+    def _refuse_orphaned_log(self) -> None:
+        """Do not begin anew beside a log whose database is gone: SQLite would delete it with the writes in it."""
+        log_path = self.path.with_name(f"{self.path.name}-wal")
+        if not size_of(self.path) and size_of(log_path):
+            raise Unstartable(
+                f"{self.path} is missing or empty, but {log_path} holds writes of it: put the database back, "
+                "or delete that file too to begin with an empty database."
+            )
+
     def open(self) -> None:
         """Open both connections; migrate first."""
         self.writing = apsw.Connection(str(self.path), vfs=self._vfs)
@@ -126,6 +151,21 @@ class Store:
         migrate(self.writing, self._schema)
         self._reading = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY, vfs=self._vfs)
         self._reading.set_busy_timeout(BUSY_TIMEOUT_MS)
+        self.writing.set_busy_timeout(0)  # the writer waits for a lock without holding up the event loop
+        files = (self.path, self.path.with_name(f"{self.path.name}-wal"))
+        self._identities = {path: found for path in files if (found := identity_of(path))}
+
+    def check_in_place(self) -> None:
+        """See that the files are those that were opened: what is written to a deleted one goes with the process.
+
+        Raises:
+            Problem: `storage-unavailable`.
+        """
+        for path, opened in self._identities.items():
+            if identity_of(path) != opened:
+                log.error("%s was deleted or replaced while in use: nothing more is written; restart to use what is "
+                          "there now", path)  # fmt: skip
+                raise Problem("storage-unavailable", "The database file was deleted or replaced while in use.")
 
     def read(self, sql: str, bindings: Sequence[Any] = ()) -> list[Row]:
         """All rows of one query, as of the last commit.
@@ -151,6 +191,8 @@ class Store:
 
     def reopen(self) -> None:
         """Open anew after an I/O error: what the connections have cached is no longer to be trusted."""
+        self._identities = {path: opened for path, opened in self._identities.items() if path == self.path}
+        self.check_in_place()  # the log goes with its last connection, the database must not
         self._close_connections()
         self.open()
 
@@ -165,6 +207,20 @@ class Store:
     def _close_connections(self) -> None:
         for connection in (self._reading, self.writing):
             connection.close(force=True)
+
+
+def size_of(path: Path) -> int:
+    """The size of a file in bytes; 0 where there is none."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def identity_of(path: Path) -> Identity | None:
+    """Which file a path leads to now; None where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def rollback(db: apsw.Connection) -> None:

@@ -17,6 +17,9 @@ from .store import Store, rollback
 
 STUCK_S = 30.0  # a transaction that takes longer makes /livez fail
 PROBE_S = 1.0  # how old the last commit may be for /readyz to trust it
+LOCK_PATIENCE_S = 1.0  # how long a transaction waits where another program holds the lock
+LOCK_PAUSE_S = 0.01
+REOPEN_EVERY_S = 1.0  # how often a database that could not be opened again is tried while nobody writes
 
 # What a statement can do wrong by itself; every other error is the storage's, and takes the transaction along.
 OWN_ERRORS = (
@@ -151,7 +154,8 @@ class Writer:
         while self._queue or not self._closing:
             if not self._queue:
                 self._wakeup.clear()
-                self._wakeup.wait()
+                if not self._wakeup.wait(REOPEN_EVERY_S if self._needs_reopen else None) and not self._closing:
+                    self._try_reopen()  # reads must not wait for a write to bring them back
             elif batch := self._take():
                 self._write_batch(batch)
 
@@ -193,8 +197,9 @@ class Writer:
         """Run the jobs, each in a savepoint of its own, and commit; their values or exceptions."""
         if self._needs_reopen:
             self._reopen()
+        self._store.check_in_place()
         db = self._store.writing
-        db.execute("BEGIN IMMEDIATE")
+        self._begin(db)
         outcomes = [run_alone(db, job.run) for job in batch]
         began = time.monotonic()
         try:
@@ -206,6 +211,18 @@ class Writer:
             raise
         self._commit_seconds.observe(time.monotonic() - began)
         return outcomes
+
+    def _begin(self, db: apsw.Connection) -> None:
+        """Begin the transaction. Where another program holds the lock, wait a little, and let the loop go on."""
+        deadline = time.monotonic() + LOCK_PATIENCE_S
+        while True:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                return
+            except apsw.BusyError:
+                if time.monotonic() > deadline:
+                    raise
+            gevent.sleep(LOCK_PAUSE_S)
 
     def _recover(self, error: Exception) -> Problem:
         """Bring the store back after a failed transaction, and say what its callers are told.
@@ -224,10 +241,7 @@ class Writer:
             self._needs_reopen = True
             log.error("the disk still fails: %s", again)
         if self._needs_reopen:
-            try:
-                self._reopen()
-            except Problem as again:  # the next write tries again
-                log.error("%s", again.detail)
+            self._try_reopen()
         if certain:
             return Problem("storage-unavailable", "The database could not be written. Try again later.")
         return Problem("outcome-unknown", "The disk failed during the commit. Send it again with the same key.")
@@ -240,6 +254,13 @@ class Writer:
             raise Problem("storage-unavailable", "The database cannot be opened at the moment.") from error
         self._needs_reopen = False
         log.warning("the database was reopened after an I/O error")
+
+    def _try_reopen(self) -> None:
+        """Open the store anew, if that works; else the next write tries again, or the loop after a while."""
+        try:
+            self._reopen()
+        except Problem as again:
+            log.error("%s", again.detail)
 
     def _off_loop(self, call: Callable[..., Any], *args: Any) -> Any:
         """Run what waits for the disk on the native thread; its result, or its exception raised here."""

@@ -1,10 +1,13 @@
 import json
+from contextlib import closing
 from typing import Any
 
 import gevent
 import pytest
+from gevent.server import StreamServer
+from geventhttpclient.response import HTTPConnectionClosed
 
-from loadgen.client import Client, interpret
+from loadgen.client import RETRIES, Client, Http, interpret
 from loadgen.ledger import Op, read
 from loadgen.run import Run
 from loadgen.settings import Settings
@@ -94,6 +97,23 @@ def test_a_service_that_does_not_listen_leaves_the_outcome_unknown(run: Run, tmp
     assert answer.outcome == "unknown"
     assert "refused" in str(answer.error)
     assert [line["event"] for line in read(run.ledger.path)] == ["run", "sent", "unknown"]
+
+
+def test_a_service_that_closes_every_connection_is_not_hammered() -> None:
+    asked: list[bytes] = []
+
+    def close(connection: Any, _address: Any) -> None:
+        asked.append(connection.recv(1 << 16))
+
+    with closing(StreamServer(("127.0.0.1", 0), close)) as server:
+        server.start()
+        http = Http(f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(HTTPConnectionClosed):
+            http.request("GET", "/users/1")
+        assert len(asked) == 1 + RETRIES
+        with pytest.raises(HTTPConnectionClosed):
+            http.request("POST", "/users", b"{}")
+        assert len(asked) == 2 + RETRIES  # a write is sent once: who sends it again decides that, with its key
 
 
 def test_a_request_that_is_killed_is_unknown(run: Run, connect: Connect) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 import random
 import shutil
 import tempfile
@@ -78,7 +77,6 @@ class SmallStore(Store):
         except BaseException:  # outside of tests the process ends here
             if hasattr(self, "writing"):
                 self.writing.close(force=True)
-            os.close(self._lock)
             raise
 
     def open(self) -> None:

@@ -73,7 +73,7 @@ class File(apsw.VFSFile):
             self.disk.syncs += 1
             self.disk.on_sync()
         super().xSync(flags)
-        if self.path.suffix in (".db", ".db-wal"):
+        if self.path.suffix in (".db", ".db-wal") and self.path.exists():
             self.disk.platter[self.path.suffix] = self.path.read_bytes()
         if self.is_log and self.disk.fsync_fails:
             raise io_error(apsw.SQLITE_IOERR_FSYNC)

@@ -1,7 +1,10 @@
 """Storage that fails at every step of a write: what the callers are told is what a crash would leave."""
 
 import random
-from contextlib import closing
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,18 @@ import apsw
 import gevent
 import pytest
 
+from service_common import writer
+from service_common.problems import Problem
+
 from .bench import Bench, until
+
+
+@contextmanager
+def closing_greenlet(greenlet: gevent.Greenlet) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        greenlet.kill()
 
 
 def spawn(bench: Bench, *runs: Any) -> list[Any]:
@@ -118,16 +132,72 @@ def test_a_checkpoint_that_fails_loses_nothing_and_is_made_later(bench: Bench) -
     assert bench.rows() == bench.crashed() == bench.cut_off() == [1, 2, 3, 4]
 
 
-def test_a_transaction_that_cannot_begin_is_refused_and_the_next_one_is_made(bench: Bench) -> None:
-    bench.store.writing.set_busy_timeout(10)
-    with closing(apsw.Connection(str(bench.path))) as other:
+def test_while_another_program_holds_the_lock_writes_are_refused_and_all_else_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "LOCK_PATIENCE_S", 0.3)
+    assert bench.outcome(1) == 1
+    turns: list[float] = []
+
+    def loop() -> None:
+        while True:
+            turns.append(time.monotonic())
+            gevent.sleep(0.01)
+
+    with closing(apsw.Connection(str(bench.path))) as other, closing_greenlet(gevent.spawn(loop)):
         other.execute("BEGIN IMMEDIATE")
-        assert [greenlet.value for greenlet in gevent.joinall(bench.spawn(1, 2))] == ["storage-unavailable"] * 2
+        assert [greenlet.value for greenlet in gevent.joinall(bench.spawn(2, 3))] == ["storage-unavailable"] * 2
         assert not bench.writer.ready()
         assert bench.writer.alive()
+        assert bench.store.read("SELECT x FROM t") == [(1,)]
         other.execute("ROLLBACK")
-        assert bench.outcome(3) == 1
-    assert bench.rows() == [3]
+        assert bench.outcome(4) == 2
+    assert len(turns) > 20
+    assert max(later - earlier for earlier, later in pairwise(turns)) < 0.25  # nothing waited on the loop
+    assert bench.rows() == [1, 4]
+
+
+def test_a_lock_that_is_given_back_soon_costs_no_write(bench: Bench) -> None:
+    with closing(apsw.Connection(str(bench.path))) as other:
+        other.execute("BEGIN IMMEDIATE")
+        waiting = bench.spawn(1, 2)
+        gevent.sleep(0.05)
+        assert not any(greenlet.ready() for greenlet in waiting)
+        other.execute("ROLLBACK")
+        assert [greenlet.value for greenlet in gevent.joinall(waiting)] == [1, 2]
+    assert bench.groups() == (1, 2)
+
+
+@pytest.mark.parametrize("name", ["t.db", "t.db-wal"])
+def test_nothing_is_acknowledged_into_a_file_that_was_deleted(bench: Bench, name: str) -> None:
+    assert bench.outcome(1) == 1
+    assert bench.store.read("SELECT x FROM t") == [(1,)]
+    bench.path.with_name(name).unlink()
+    assert bench.outcome(2) == "storage-unavailable"
+    bench.age()
+    assert not bench.writer.ready()
+    assert bench.writer.alive()
+    assert bench.store.read("SELECT x FROM t") == [(1,)]
+
+
+def test_a_database_that_was_replaced_is_not_written(bench: Bench) -> None:
+    assert bench.outcome(1) == 1
+    copy = bench.path.with_name("copy.db")
+    copy.write_bytes(bench.path.read_bytes())
+    copy.replace(bench.path)
+    assert bench.outcome(2) == "storage-unavailable"
+    assert bench.store.read("SELECT x FROM t") == [(1,)]
+
+
+def test_a_deleted_database_is_not_begun_anew_when_it_has_to_be_opened_again(bench: Bench) -> None:
+    assert bench.outcome(1) == 1
+    bench.disk.on_sync = lambda: bench.path.unlink(missing_ok=True)
+    bench.disk.fsync_fails = True
+    assert bench.outcome(2) in ("storage-unavailable", "outcome-unknown")
+    bench.disk.on_sync = lambda: None
+    bench.disk.well()
+    assert bench.outcome(3) == "storage-unavailable"
+    assert not bench.path.exists()
 
 
 def test_a_job_that_finds_no_room_for_a_temporary_file_is_refused_as_storage(bench: Bench) -> None:
@@ -143,6 +213,28 @@ def test_a_job_that_finds_no_room_for_a_temporary_file_is_refused_as_storage(ben
     bench.disk.open_fails = True
     assert bench.outcome_of(change_all) in (None, "storage-unavailable")
     assert bench.outcome(2000) == 2001
+
+
+def test_reads_come_back_by_themselves_when_the_database_can_be_opened_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "REOPEN_EVERY_S", 0.02)
+    assert bench.outcome(1) == 1
+    bench.disk.fsync_fails = bench.disk.open_fails = True
+    bench.outcome(2)
+    with pytest.raises(Problem, match="storage-unavailable"):
+        bench.store.read("SELECT x FROM t")
+    bench.disk.well()
+
+    def readable() -> bool:
+        with suppress(Problem):
+            return bool(bench.store.read("SELECT x FROM t WHERE x = 1"))
+        return False
+
+    with gevent.Timeout(5):
+        while not readable():  # without a write, and without being asked whether it is ready
+            gevent.sleep(0.01)
+    assert bench.outcome(3) in (2, 3)
 
 
 def test_while_the_database_cannot_be_opened_reads_are_refused_and_come_back_with_it(bench: Bench) -> None:

@@ -1,7 +1,9 @@
 """The database file: who may open it, and how it gets its schema."""
 
+import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import apsw
@@ -9,6 +11,8 @@ import pytest
 
 from service_common import store
 from service_common.store import Store, Unstartable, check_sqlite, steps
+
+from .disk import Disk
 
 ONE = "-- version 1\nCREATE TABLE t (x INTEGER) STRICT;\n"
 TWO = ONE + "-- version 2: a second column\nALTER TABLE t ADD COLUMN y INTEGER NOT NULL DEFAULT 7;\n"
@@ -46,6 +50,84 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t.db").write_text("these are not the bytes of a database, but rather more than a header's worth" * 9)
     with pytest.raises(Unstartable, match="Is it an SQLite database"):
         Store(tmp_path / "t.db", ONE)
+
+
+def files(directory: Path) -> dict[str, bytes]:
+    """All that lies in a directory, but for locks and the index of a log, which hold no data."""
+    return {path.name: path.read_bytes() for path in directory.iterdir() if path.suffix not in (".lock", ".db-shm")}
+
+
+def kept(directory: Path) -> dict[str, bytes]:
+    """Make a database with some rows, and give what it consists of."""
+    made = Store(directory / "t.db", ONE)
+    with made.writing:
+        made.writing.executemany("INSERT INTO t VALUES (?)", ((x,) for x in range(5000)))
+    made.close()
+    return files(directory)
+
+
+@pytest.mark.parametrize("page", [0, 1])
+def test_a_damaged_file_is_refused_and_left_as_it_is(tmp_path: Path, page: int) -> None:
+    content = bytearray(kept(tmp_path)["t.db"])
+    at = page * 4096 if page else 100  # the header may stay: then only what it leads to is damaged
+    content[at : at + 2000] = b"\xff" * 2000
+    if page:
+        content[100:108] = b"\x0d" + b"\xff" * 7
+    (tmp_path / "t.db").write_bytes(content)
+    before = files(tmp_path)
+    with pytest.raises(Unstartable, match=r"restore it from a backup, or set another DATA_DIR. Nothing was changed"):
+        Store(tmp_path / "t.db", ONE)
+    assert files(tmp_path) == before
+
+
+def test_on_a_full_disk_a_service_does_not_start_and_says_so(tmp_path: Path) -> None:
+    before = kept(tmp_path)
+    disk = Disk("full-at-start")
+    disk.full = True
+    with pytest.raises(Unstartable, match="The disk is full: make room"):
+        Store(tmp_path / "t.db", ONE, vfs=disk.name)
+    disk.well()
+    again = Store(tmp_path / "t.db", ONE, vfs=disk.name)
+    assert again.read("SELECT count(*) FROM t") == [(5000,)]
+    again.close()
+    assert files(tmp_path).keys() == before.keys()
+
+
+def test_a_directory_that_cannot_be_written_is_refused() -> None:
+    with pytest.raises(Unstartable, match=r"cannot be used for data .*: make it writable or set DATA_DIR"):
+        Store(Path("/proc/threefold/t.db"), ONE)
+
+
+def test_a_database_that_another_program_has_locked_is_not_mistaken_for_a_wrong_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "BUSY_TIMEOUT_MS", 20)
+    kept(tmp_path)
+    with closing(apsw.Connection(str(tmp_path / "t.db"))) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unstartable, match="end that program's transaction"):
+            Store(tmp_path / "t.db", ONE)
+        other.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+def test_a_log_whose_database_is_gone_is_not_thrown_away(tmp_path: Path, emptied: bool) -> None:
+    crashed = tmp_path / "crashed"
+    crashed.mkdir()
+    running = Store(tmp_path / "t.db", ONE)
+    running.writing.execute("INSERT INTO t VALUES (1)")
+    shutil.copy(tmp_path / "t.db-wal", crashed)
+    if emptied:
+        (crashed / "t.db").touch()
+    before = files(crashed)
+    with pytest.raises(Unstartable, match=r"t.db-wal holds writes of it: put the database back"):
+        Store(crashed / "t.db", ONE)
+    assert files(crashed) == before
+    shutil.copy(tmp_path / "t.db", crashed)
+    restored = Store(crashed / "t.db", ONE)
+    assert restored.read("SELECT x FROM t") == [(1,)]
+    restored.close()
+    running.close()
 
 
 @pytest.mark.parametrize("schema", ["CREATE TABLE t (x);", "-- version 2\n", "-- version 1\n-- version 3\n"])
