@@ -30,8 +30,9 @@ bench: $(READY)  ## beside its peers and limits; needs wrk, oha, an engine; ONLY
 	@python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@python -m bench $(if $(ONLY),--only $(ONLY)) $(BENCH)
 
-chaos: $(READY)  ## faults under load in containers, then the audit; FAULT=kill-orders, FAULT=short, SEED=1 FAULTS=200
-	@python -m chaos $(if $(FAULT),--fault $(FAULT)) $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS))
+chaos: $(READY)  ## faults under load in containers, then the audit; FAULT=kill-orders, FAULT=short, SEED=1 FAULTS=200 FLOW=1000
+	@python -m chaos $(if $(FAULT),--fault $(FAULT)) $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) \
+		$(if $(FLOW),--flow $(FLOW))
 
 check: $(READY)  ## lint, format, types
 	@ruff check . && ruff format --check . && mypy

@@ -16,7 +16,7 @@ import requests
 from .history import Try
 from .system import SERVICES, NotHappened, System, wait_until
 
-SEEN_S = 15.0  # within which a fault has to show
+SEEN_S = 30.0  # within which a fault has to show
 PAUSE_S = 2.0
 LONG_PAUSE_S = 11.0  # the load generator, the most patient client, waits 10 s
 STALL_S = 65.0  # gunicorn replaces a worker that has not been heard of for 60 s

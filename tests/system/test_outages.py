@@ -3,20 +3,24 @@
 import resource
 import signal
 import socket
+import sqlite3
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import chain
 from pathlib import Path
 
 import pytest
 import requests
 
 from ..fleet import Fleet, Process, wait_until
-from .clients import Door, Load, body_for, everything, metric, post
+from .clients import Door, Load, at_once, body_for, everything, metric, post
 
 LOOKUP_DEADLINE_S = 6  # the round before and one's own, 2 s each, a second of patience and one to answer
 RECOVERY_S = 4  # a probe that hangs may take 1 s, the pause before the next 1.25 s
+LOCKED_S = 3  # a transaction waits a second for the lock, perhaps behind another that does
 MEMORY_MB = 30  # what the allocator keeps of a busier minute; thousands of refused orders that piled up would be more
 UNKNOWN_USER = {"user_id": 999_999, "product_id": 1, "quantity": 1}
 
@@ -185,6 +189,34 @@ def test_a_disk_that_takes_no_more_refuses_writes_and_recovers_by_itself(shop: F
         there = {item["email"] for item in everything(process)}
         assert not {body_for(service, attempt.number)["email"] for attempt in told} & there
         assert {attempt.item["email"] for attempt in load.acknowledged()} <= there
+
+
+def test_while_somebody_holds_the_lock_of_a_database_only_its_writes_are_refused(shop: Fleet) -> None:
+    """As from the sqlite3 shell: another process has begun a transaction and does not end it."""
+    users = shop.users
+    with closing(sqlite3.connect(users.database, isolation_level=None)) as somebody:
+        somebody.execute("BEGIN IMMEDIATE")
+        refused = [at_once(8, lambda n: post(users, body_for("users", n + 1))) for _ in range(2)]
+        for answer in chain(*refused):
+            assert (answer.status_code, answer.json()["type"]) == (503, "/problems/storage-unavailable")
+            assert answer.headers["Retry-After"].isdigit()
+            assert answer.elapsed.total_seconds() < LOCKED_S
+        over = threading.Event()
+        writer = threading.Thread(target=repeat, args=(over, lambda: post(users, body_for("users", 1))))
+        writer.start()
+        try:
+            for path, status in [("/livez", 200), ("/users/1", 200), ("/users?ids=1", 200), ("/readyz", 503)] * 3:
+                answer = requests.get(users.url + path, timeout=10)
+                assert answer.status_code == status
+                assert answer.elapsed.total_seconds() < (LOCKED_S if path == "/readyz" else 0.5)
+            assert post(shop.orders, body_for("orders", 1)).status_code == 201  # users can still be looked up
+        finally:
+            over.set()
+            writer.join()
+        somebody.execute("ROLLBACK")
+    assert users.ready()
+    assert post(users, body_for("users", 1)).status_code == 201
+    assert [item["id"] for item in everything(users)] == [1, 2]
 
 
 def test_a_log_that_takes_no_more_loses_no_answer(own_fleet: Fleet) -> None:

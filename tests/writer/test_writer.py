@@ -6,6 +6,9 @@ import apsw
 import gevent
 import pytest
 
+from service_common import app
+from service_common.idempotency import PURGED_AT_ONCE, Answer, Key, once
+
 from .bench import Bench, until
 
 
@@ -223,3 +226,26 @@ def test_a_disk_that_never_answers_does_not_hold_up_a_stop(tmp_path: Path) -> No
         go_on.set()
         gevent.joinall([stopped])
     assert bench.rows() in ([], [1])
+
+
+def test_old_keys_are_purged_under_load_and_cost_no_write_and_no_key(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, writes = 10 * PURGED_AT_ONCE, 400
+    insert = "INSERT INTO idempotency_keys (key, fingerprint, status, body, headers, created_at) VALUES (?, x'', 201, x'', '{}', 0)"
+    bench.writer.write(lambda db: db.executemany(insert, ((f"old{number}",) for number in range(old))))
+    monkeypatch.setattr(app, "PURGE_EVERY_S", 0.001)
+    house = gevent.spawn(app.keep_house, bench.writer)
+
+    def write(x: int) -> list[Answer]:
+        made = once(Key(f"key{x}", b"f"), lambda db: Answer(201, b"%d" % bench.insert(x)(db)))
+        return [bench.writer.write(made) for _ in range(2)]
+
+    answers = gevent.joinall([gevent.spawn(write, x) for x in range(writes)])
+    while bench.store.read("SELECT count(*) FROM idempotency_keys WHERE created_at = 0") != [(0,)]:
+        gevent.sleep(0.001)
+    house.kill()
+    assert all(first.body == again.body and "Idempotency-Replayed" in again.headers for first, again in
+               (greenlet.value for greenlet in answers))  # fmt: skip
+    assert sorted(bench.rows()) == list(range(writes))
+    assert bench.store.read("SELECT count(*) FROM idempotency_keys") == [(writes,)]
