@@ -32,6 +32,7 @@ class Round:
     p99_ms: float = 0.0
     seconds: float = 0.0  # until all was ready
     ready_s: float | None = None
+    grown_mb: float | None = None  # the memory of orders, in an outage of another service
     trouble: list[str] = field(default_factory=list)  # why it proves nothing: verdict 2
     violations: list[str] = field(default_factory=list)  # what must not have been: verdict 1
 
