@@ -26,6 +26,7 @@ BUSY_TIMEOUT_MS = 5000
 # What to do about an error that keeps a service from starting; of several that match, the first.
 ADVICE: tuple[tuple[type[apsw.Error], str], ...] = (
     (apsw.FullError, "The disk is full: make room and start again. Nothing was changed."),
+    (apsw.IOError, "The disk is full or broken: make room or mend it, and start again. Nothing was changed."),
     (apsw.BusyError, "Another program holds a lock on it: end that program's transaction and start again."),
     (apsw.ReadOnlyError, "Make the file and its directory writable, or set another DATA_DIR."),
     (apsw.CorruptError, "The file is damaged: restore it from a backup, or set another DATA_DIR. Nothing was changed."),

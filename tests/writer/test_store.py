@@ -80,11 +80,16 @@ def test_a_damaged_file_is_refused_and_left_as_it_is(tmp_path: Path, page: int) 
     assert files(tmp_path) == before
 
 
-def test_on_a_full_disk_a_service_does_not_start_and_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("fault", "advice"), [("full", "The disk is full: make room"), ("writes_fail", "full or broken: make room or mend")]
+)
+def test_on_a_disk_that_takes_nothing_a_service_does_not_start_and_says_so(
+    tmp_path: Path, fault: str, advice: str
+) -> None:
     before = kept(tmp_path)
-    disk = Disk("full-at-start")
-    disk.full = True
-    with pytest.raises(Unstartable, match="The disk is full: make room"):
+    disk = Disk(f"{fault}-at-start")
+    setattr(disk, fault, True)
+    with pytest.raises(Unstartable, match=advice):
         Store(tmp_path / "t.db", ONE, vfs=disk.name)
     disk.well()
     again = Store(tmp_path / "t.db", ONE, vfs=disk.name)
