@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import secrets
+import signal
 import sys
 import time
 import traceback
@@ -43,6 +44,7 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Run it; the verdict."""
     options = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(UNDECIDED))  # what was made is removed then, too
     names = list(FAULTS) if not options.fault else list(SHORT) if options.fault == "short" else [options.fault]
     rounds = plan(names, options.faults, options.seed)
     began = time.monotonic()

@@ -20,7 +20,7 @@ def page(report: dict[str, Any]) -> str:
     """The figures in Markdown."""
     totals, rows = report["totals"], report["faults"]
     command = f"make chaos SEED={report['seed']} FAULTS={totals['faults']} FLOW={report['flow']}"
-    ready = max(row["ready_max_s"] for row in rows)
+    ready = max(row["ready_max_s"] or 0 for row in rows)
     lines = [
         "# One campaign",
         "",
