@@ -103,7 +103,7 @@ class Store:
             ) from None
         self.writing: apsw.Connection
         self._reading: apsw.Connection
-        self._identities: dict[Path, Identity] = {}
+        self._identities: dict[str, Identity] = {}  # of the files, as they were opened
         try:
             self._refuse_orphaned_log()
             self.open()
@@ -153,7 +153,7 @@ class Store:
         self._reading = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY, vfs=self._vfs)
         self._reading.set_busy_timeout(BUSY_TIMEOUT_MS)
         self.writing.set_busy_timeout(0)  # the writer waits for a lock without holding up the event loop
-        files = (self.path, self.path.with_name(f"{self.path.name}-wal"))
+        files = (str(self.path), f"{self.path}-wal")
         self._identities = {path: found for path in files if (found := identity_of(path))}
 
     def check_in_place(self) -> None:
@@ -192,7 +192,7 @@ class Store:
 
     def reopen(self) -> None:
         """Open anew after an I/O error: what the connections have cached is no longer to be trusted."""
-        self._identities = {path: opened for path, opened in self._identities.items() if path == self.path}
+        self._identities = {path: opened for path, opened in self._identities.items() if path == str(self.path)}
         self.check_in_place()  # the log goes with its last connection, the database must not
         self._close_connections()
         self.open()
@@ -215,7 +215,7 @@ def size_of(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def identity_of(path: Path) -> Identity | None:
+def identity_of(path: str) -> Identity | None:
     """Which file a path leads to now; None where there is none."""
     try:
         found = os.stat(path)
