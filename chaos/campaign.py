@@ -20,6 +20,7 @@ from .load import FLOWING, Load
 from .system import SERVICES, NotHappened, System, wait_until
 
 UNKNOWN_USER = {"user_id": 2**62, "product_id": 1, "quantity": 1}  # an order that is never written: no audit meets it
+MET_S = 3.0  # that a fault goes on for until a request has met it
 GROUP = 12  # rounds under one run of the load
 ORDER_DEADLINE_S = 7.0  # two rounds of look-ups of 2 s, a second of patience, and two for a busy machine
 READ_DEADLINE_S = 2.0
@@ -120,8 +121,9 @@ def run_round(system: System, load: Load, faults: list[Fault]) -> Round:
             if len(faults) == 1 and faults[0].outage:
                 watch(system, load, faults[0], done)
             if not all(fault.shows_late for fault in faults):
+                seconds = max(fault.lasts for fault in faults) + MET_S
                 with suppress(NotHappened):  # it is asked again below
-                    wait_until(lambda: met(load, faults, start), SEEN_S, "met")
+                    wait_until(lambda: met(load, faults, start), seconds, "met")
         marks = [since for _, since in proofs]
         healed = max([since for since in marks if since] + ([time.monotonic()] if None in marks else []))
         after = load.history.place()
