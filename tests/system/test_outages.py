@@ -9,7 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -196,8 +195,7 @@ def test_while_somebody_holds_the_lock_of_a_database_only_its_writes_are_refused
     users = shop.users
     with closing(sqlite3.connect(users.database, isolation_level=None)) as somebody:
         somebody.execute("BEGIN IMMEDIATE")
-        refused = [at_once(8, lambda n: post(users, body_for("users", n + 1))) for _ in range(2)]
-        for answer in chain(*refused):
+        for answer in at_once(8, lambda n: post(users, body_for("users", n + 1))):
             assert (answer.status_code, answer.json()["type"]) == (503, "/problems/storage-unavailable")
             assert answer.headers["Retry-After"].isdigit()
             assert answer.elapsed.total_seconds() < LOCKED_S
@@ -205,7 +203,7 @@ def test_while_somebody_holds_the_lock_of_a_database_only_its_writes_are_refused
         writer = threading.Thread(target=repeat, args=(over, lambda: post(users, body_for("users", 1))))
         writer.start()
         try:
-            for path, status in [("/livez", 200), ("/users/1", 200), ("/users?ids=1", 200), ("/readyz", 503)] * 3:
+            for path, status in [("/livez", 200), ("/users/1", 200), ("/users?ids=1", 200), ("/readyz", 503)] * 2:
                 answer = requests.get(users.url + path, timeout=10)
                 assert answer.status_code == status
                 assert answer.elapsed.total_seconds() < (LOCKED_S if path == "/readyz" else 0.5)
