@@ -109,17 +109,20 @@ def pause(service: str, seconds: float, system: System) -> Strike:
 
 
 def cut(service: str, system: System) -> Strike:
-    """Its container leaves the network, and comes back under its name."""
-    network, container = f"{system.project}_default", system.container(service)
-    system.docker("network", "disconnect", network, container)
+    """Its container leaves both networks, and comes back under its names."""
+    container = system.container(service)
+    system.docker("network", "disconnect", system.front, container)
+    system.docker("network", "disconnect", system.inside, container)
     try:
-        if system.address(service):
-            raise NotHappened(f"{service} is still in the network")
+        if networks := system.inspect(service)["NetworkSettings"]["Networks"]:
+            raise NotHappened(f"{service} is still in {', '.join(networks)}")
         began = time.monotonic()
         yield f"{service} had no address for {CUT_S:g} s", None
         time.sleep(max(0.0, began + CUT_S - time.monotonic()))
     finally:
-        system.docker("network", "connect", "--alias", service, network, container)
+        names = ("--alias", service, "--alias", f"{service}.inside")
+        system.docker("network", "connect", *names, system.inside, container)
+        system.docker("network", "connect", system.front, container)
 
 
 def unplug(service: str, system: System) -> Strike:
@@ -150,11 +153,13 @@ def recreate(service: str, system: System) -> Strike:
     before = system.address(service)
     tenants: list[str] = []  # take the addresses that are free, among them the old one, which would be given out again
     system.compose("rm", "-sf", service)
-    network, image = f"{system.project}_default", f"{system.project}-chaos"
+    image = f"{system.project}-chaos"
     try:
         while before not in map(system.address_of, tenants) and len(tenants) < MOST_TENANTS:
             tenants.append(f"{system.project}-tenant-{len(tenants)}")
-            system.docker("run", "-d", "--init", "--name", tenants[-1], "--network", network, image, "sleep", "60")
+            system.docker(
+                "run", "-d", "--init", "--name", tenants[-1], "--network", system.inside, image, "sleep", "60"
+            )
         system.compose("up", "-d", "--no-deps", "--no-build", service)
     finally:
         system.docker("rm", "-f", *tenants)

@@ -59,7 +59,9 @@ def reset(writer: asyncio.StreamWriter) -> None:
 async def serve(gate: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """One connection, until either side ends."""
     with contextlib.suppress(OSError):
-        their_reader, their_writer = await asyncio.wait_for(asyncio.open_connection(GATES[gate][1], 8000), 5)
+        their_reader, their_writer = await asyncio.wait_for(
+            asyncio.open_connection(f"{GATES[gate][1]}.inside", 8000), 5
+        )
         tasks = [asyncio.create_task(pump(reader, their_writer)), asyncio.create_task(pump(their_reader, writer, gate))]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

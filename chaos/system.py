@@ -48,6 +48,7 @@ class System:
     def __init__(self, wired: bool = False, extra: tuple[str, ...] = ()) -> None:
         """`extra`: further Compose files, as the tests of the campaign have for services that are broken."""
         self.project = f"threefold-chaos-{os.getpid()}"
+        self.inside, self.front = f"{self.project}_inside", f"{self.project}_front"  # its networks
         self.wired = wired
         self.ports = {name: free_port() for name in (*SERVICES, "loadgen")}
         self.fronts = {name: free_port() for name in SERVICES}
@@ -99,12 +100,13 @@ class System:
         return str(state["StartedAt"]) if state["Running"] else ""
 
     def address(self, service: str) -> str:
-        """Its address in the network; empty where it is in none."""
-        return _address(self.inspect(service))
+        """Its address in the network of the services; empty where it is not in it."""
+        return self.address_of(self.container(service))
 
     def address_of(self, container: str) -> str:
-        """The address of a container that is not one of the project's services."""
-        return _address(json.loads(self.docker("inspect", container))[0])
+        """The same of any container."""
+        networks = json.loads(self.docker("inspect", container))[0]["NetworkSettings"]["Networks"]
+        return str(networks.get(self.inside, {}).get("IPAddress", ""))
 
     def up(self) -> None:
         """Build and start everything."""
@@ -144,9 +146,3 @@ class System:
     def memory_mb(self, service: str) -> float:
         """Anonymous memory of all processes of a container."""
         return int(self.docker("exec", self.container(service), "python", "-I", "-S", "-c", CONTAINER_RSS)) / 1024
-
-
-def _address(inspected: dict[str, Any]) -> str:
-    """The address in what the engine says of a container; empty where it is in no network."""
-    networks = inspected["NetworkSettings"]["Networks"].values()
-    return next((str(network["IPAddress"]) for network in networks), "")

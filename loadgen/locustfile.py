@@ -13,9 +13,11 @@ import gevent
 from locust import User, between, events
 from locust.env import Environment
 from locust.runners import LocalRunner
+from locust.web import WebUI
 
 from loadgen.audit import UNDECIDED
 from loadgen.conductor import Conductor, NotReady, wait_until_ready
+from loadgen.guard import is_loopback, protect
 from loadgen.options import DEFAULT_WRITES, budget
 from loadgen.scenario import BadScenario, load
 from loadgen.settings import BadSetting, Settings
@@ -34,6 +36,8 @@ def set_up(environment: Environment, **_: Any) -> None:
         cannot_start("An audit needs the whole ledger in one process: leave out --master, --worker and --processes.")
     try:
         settings = Settings.from_env()
+        if environment.web_ui is not None:
+            admit(environment.web_ui, settings, options.web_host)
         scenario = load(options.scenario, KINDS)
         wait_until_ready(settings)
     except (BadSetting, BadScenario, NotReady) as error:
@@ -56,6 +60,18 @@ def set_up(environment: Environment, **_: Any) -> None:
     conductor.connect()
     # Python raises KeyboardInterrupt wherever it is, in the middle of a line of the ledger too; this waits its turn.
     gevent.signal_handler(signal.SIGINT, interrupt)
+
+
+def admit(web_ui: WebUI, settings: Settings, host: str) -> None:
+    """Let the page, which listens at `host`, answer only whom it should. Raises BadSetting."""
+    address = os.environ.get("BIND_ADDRESS") or host  # at which it is published, if it is in a container
+    if not settings.tokens and not is_loopback(address):
+        raise BadSetting(
+            f"The page would be at {address or '*'!r}, where others can reach it, and ask for no token: set API_TOKEN"
+            " or API_TOKEN_FILE, or leave BIND_ADDRESS (--web-host) at 127.0.0.1."
+        )
+    assert web_ui.app is not None
+    protect(web_ui.app, settings.tokens)
 
 
 def interrupt() -> None:

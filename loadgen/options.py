@@ -65,6 +65,8 @@ def add_options(parser: "LocustArgumentParser") -> None:
         loglevel="WARNING",
         only_summary=True,
         autostart="LOCUST_AUTOSTART" not in os.environ,
+        # Locust's own is every address of this machine.
+        web_host=os.environ.get("LISTEN_ADDRESS") or os.environ.get("BIND_ADDRESS") or "127.0.0.1",
     )
 
 

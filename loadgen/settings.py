@@ -19,8 +19,13 @@ class Settings:
 
     urls: Mapping[str, str]  # base URL of each of SERVICES, without a slash at the end
     report_dir: Path = Path("reports")  # for ledgers, read-backs and reports; a run of 10,000 writes leaves 8 MB
-    token: str = field(default="", repr=False)  # sent as `Authorization: Bearer`; empty: nothing is sent
+    tokens: tuple[str, ...] = field(default=(), repr=False)  # the page takes each; the services are sent the first
     ready_timeout: float = 30.0  # seconds the services may take to be ready before a run gives up
+
+    @property
+    def token(self) -> str:
+        """What the services are sent as `Authorization: Bearer`; empty: nothing."""
+        return self.tokens[0] if self.tokens else ""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -37,7 +42,7 @@ class Settings:
                 for name, port in zip(SERVICES, (8001, 8002, 8003), strict=True)
             },
             report_dir=_directory(environ.get("REPORT_DIR") or "reports"),
-            token=_token(environ),
+            tokens=_tokens(environ),
             ready_timeout=_seconds("READY_TIMEOUT", environ.get("READY_TIMEOUT") or "30"),
         )
 
@@ -64,8 +69,8 @@ def _directory(text: str) -> Path:
     return path
 
 
-def _token(environ: Mapping[str, str]) -> str:
-    """The first token: of several that the services accept, the newest comes first."""
+def _tokens(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Those that are valid; empty when none is configured."""
     text = environ.get("API_TOKEN", "")
     if file := environ.get("API_TOKEN_FILE"):
         try:
@@ -74,10 +79,10 @@ def _token(environ: Mapping[str, str]) -> str:
             raise BadSetting(f"API_TOKEN_FILE {file!r} cannot be read ({error}): correct the path.") from None
         if not text.split():
             raise BadSetting(f"API_TOKEN_FILE {file!r} holds no token: write one to it.")
-    token = text.split()[0] if text.split() else ""
-    if not all("!" <= character <= "~" for character in token):
+    tokens = tuple(text.split())
+    if not all("!" <= character <= "~" for character in "".join(tokens)):
         raise BadSetting("API_TOKEN holds characters that no header can carry: use visible ASCII.")
-    return token
+    return tokens
 
 
 def _seconds(name: str, text: str) -> float:

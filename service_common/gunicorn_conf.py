@@ -5,7 +5,7 @@ from typing import Any
 
 from service_common.logs import CONFIG
 
-host = os.environ.get("HOST") or os.environ.get("BIND_ADDRESS") or "127.0.0.1"  # HOST: inside a container
+host = os.environ.get("LISTEN_ADDRESS") or os.environ.get("BIND_ADDRESS") or "127.0.0.1"
 bind = f"{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{os.environ.get('PORT') or 8000}"
 workers = 1  # a database has one writer
 worker_class = "service_common.worker.Worker"

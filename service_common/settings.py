@@ -66,6 +66,8 @@ class Settings(BaseModel):
             SystemExit: a value cannot be used; the message names the variable and what is wrong.
         """
         given = {name: value for name in cls.model_fields if (value := environ.get(name.upper()))}
+        if listening := environ.get("LISTEN_ADDRESS"):  # inside a container; who publishes it says where
+            given.setdefault("bind_address", listening)
         try:
             return cls.model_validate(given)
         except ValidationError as error:
@@ -87,11 +89,13 @@ class Settings(BaseModel):
                     f"BIND_ADDRESS is {self.bind_address!r}, where others can reach the service, and no token is asked"
                     " for: set API_TOKEN or API_TOKEN_FILE, or leave BIND_ADDRESS at 127.0.0.1."
                 )
-            return tokens
-        try:
-            tokens = tuple(self.api_token_file.read_text(encoding="utf-8").split())
-        except (OSError, UnicodeError) as error:
-            raise SystemExit(f"API_TOKEN_FILE cannot be read: {error}") from None
-        if not tokens:
-            raise SystemExit(f"API_TOKEN_FILE {self.api_token_file} holds no token: write one to it.")
+        else:
+            try:
+                tokens = tuple(self.api_token_file.read_text(encoding="utf-8").split())
+            except (OSError, UnicodeError) as error:
+                raise SystemExit(f"API_TOKEN_FILE cannot be read: {error}") from None
+            if not tokens:
+                raise SystemExit(f"API_TOKEN_FILE {self.api_token_file} holds no token: write one to it.")
+        if not all("!" <= character <= "~" for character in "".join(tokens)):
+            raise SystemExit("A token holds characters that no header can carry: use visible ASCII.")
         return tokens

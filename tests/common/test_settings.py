@@ -82,3 +82,17 @@ def test_where_others_can_reach_it_a_service_does_not_start_without_a_token(host
     with pytest.raises(SystemExit, match=r"BIND_ADDRESS is .* set API_TOKEN or API_TOKEN_FILE"):
         Settings.from_env({"BIND_ADDRESS": host}).tokens()
     assert Settings.from_env({"BIND_ADDRESS": host, "API_TOKEN": "secret"}).tokens() == ("secret",)
+
+
+def test_what_listens_everywhere_in_a_container_needs_to_be_told_where_it_is_published() -> None:
+    with pytest.raises(SystemExit, match=r"BIND_ADDRESS is '0\.0\.0\.0'"):
+        Settings.from_env({"LISTEN_ADDRESS": "0.0.0.0"}).tokens()
+    assert Settings.from_env({"LISTEN_ADDRESS": "0.0.0.0", "BIND_ADDRESS": "127.0.0.1"}).tokens() == ()
+
+
+def test_a_token_that_no_header_can_carry_is_refused_and_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("plain p\u00e4ss")
+    for settings in (Settings(api_token="plain p\u00e4ss"), Settings(api_token_file=tmp_path / "tokens")):
+        with pytest.raises(SystemExit, match="visible ASCII") as refused:
+            settings.tokens()
+        assert "plain" not in str(refused.value)

@@ -19,13 +19,13 @@ VERDICT_MS = 60_000
 
 
 @contextmanager
-def served(directory: Path, fault: str | None = None, base: str = "") -> Iterator[str]:
+def served(directory: Path, fault: str | None = None, base: str = "", **env: str) -> Iterator[str]:
     """The load generator with its page, which has not begun a run; the page's address."""
     port = free_port()
     address = f"http://127.0.0.1:{port}{base}/"
     options = ("--web-host", "127.0.0.1", "--web-port", str(port), "-u", "4", "-r", "4")
     with running(fault) as urls:
-        process = start(urls | {"LOCUST_AUTOSTART": "false", "LOCUST_WEB_BASE_PATH": base}, directory, *options)
+        process = start(urls | {"LOCUST_AUTOSTART": "false", "LOCUST_WEB_BASE_PATH": base} | env, directory, *options)
         try:
             wait_until(lambda: answers(address), what="the page")
             yield address
@@ -36,7 +36,7 @@ def served(directory: Path, fault: str | None = None, base: str = "") -> Iterato
 
 def answers(address: str) -> bool:
     try:
-        return requests.get(address, timeout=5).ok
+        return requests.get(address, timeout=5).status_code in (200, 401)
     except requests.ConnectionError:
         return False
 

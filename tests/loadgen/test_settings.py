@@ -27,7 +27,7 @@ def test_everything_can_be_set(env: dict[str, str], tmp_path: Path) -> None:
     given = env | {"USERS_URL": "https://shop.example/users-api/", "API_TOKEN": "new old", "READY_TIMEOUT": "2.5"}
     settings = Settings.from_env(given)
     assert settings.urls["users"] == "https://shop.example/users-api"
-    assert (settings.token, settings.ready_timeout) == ("new", 2.5)
+    assert (settings.tokens, settings.token, settings.ready_timeout) == (("new", "old"), "new", 2.5)
     assert settings.report_dir.is_dir()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ..fleet import Fleet
-from .client import SERVICES, Item, new_product, new_user, post, raw, refused, send, served
+from .client import SERVICES, Item, log_lines, new_product, new_user, post, raw, refused, send, served
 from .conftest import Alone
 
 TOKENS = ("first-secret", "second-secret")
@@ -71,6 +71,17 @@ def test_without_a_valid_token_nothing_is_written_or_judged(guarded: Fleet, name
 
 
 @SERVICES
+def test_of_what_a_service_documents_only_the_probes_are_open(guarded: Fleet, name: str) -> None:
+    process = served(guarded, name)
+    documented = send(process, "GET", "/openapi.json", **bearer(TOKENS[0])).json()["paths"]
+    asked = {(method.upper(), path) for path, methods in documented.items() for method in methods if path[0] == "/"}
+    answers = {(method, path): send(process, method, path.replace("{id}", "1")) for method, path in asked}
+    opened = {path for (_, path), answer in answers.items() if answer.status_code != 401}
+    assert len(asked) > len(opened)
+    assert opened == {"/livez", "/readyz"}
+
+
+@SERVICES
 def test_probes_are_open(guarded: Fleet, name: str) -> None:
     for path in ("/livez", "/readyz", "/livez?x=1"):
         for given in ({}, bearer("wrong-secret")):
@@ -109,6 +120,22 @@ def test_tokens_come_from_a_file_too(alone: Alone, tmp_path: Path) -> None:
     for token in ("from-file", "other"):
         assert send(users, "GET", "/users", **bearer(token)).status_code == 200
     assert "from-file" not in users.logged()
+
+
+@pytest.mark.parametrize(
+    ("env", "reason"),
+    [
+        ({"BIND_ADDRESS": "0.0.0.0"}, "BIND_ADDRESS is '0.0.0.0', where others can reach the service"),
+        ({"LISTEN_ADDRESS": "0.0.0.0", "BIND_ADDRESS": ""}, "BIND_ADDRESS is '0.0.0.0', where others can reach"),
+        ({"API_TOKEN_FILE": "/nowhere/token"}, "API_TOKEN_FILE cannot be read"),
+    ],
+)
+def test_a_service_that_would_stand_open_ends_and_says_why(alone: Alone, env: dict[str, str], reason: str) -> None:
+    users = alone("users", wait=False, **env)
+    assert users.process is not None
+    assert users.process.wait(30) != 0
+    (told,) = [line for line in log_lines(users) if line["level"] == "critical"]
+    assert reason in told["message"]
 
 
 def test_where_no_token_is_configured_none_is_asked_for(fleet: Fleet) -> None:

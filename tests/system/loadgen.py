@@ -15,10 +15,10 @@ RUN_S = 150
 class Run:
     """One headless run; its report once it has ended."""
 
-    def __init__(self, fleet: Fleet, directory: Path, writes: int, users: int = 24) -> None:
+    def __init__(self, fleet: Fleet, directory: Path, writes: int, users: int = 24, **more: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
-        env = os.environ | fleet.urls() | {"REPORT_DIR": str(directory)}
+        env = os.environ | fleet.urls() | {"REPORT_DIR": str(directory)} | more
         command = [sys.executable, "-m", "loadgen", "--headless", "--writes", str(writes), "--users", str(users)]
         self.process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
