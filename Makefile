@@ -10,7 +10,7 @@ export DATA_DIR ?= data
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 READY = .venv/.ready
 
-.PHONY: help demo run test bench chaos check format lock clean
+.PHONY: help demo run test bench chaos check format lock sbom clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -34,8 +34,11 @@ chaos: $(READY)  ## faults under load in containers, then the audit; FAULT=kill-
 	@python -m chaos $(if $(FAULT),--fault $(FAULT)) $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) \
 		$(if $(FLOW),--flow $(FLOW))
 
-check: $(READY)  ## lint, format, types
-	@ruff check . && ruff format --check . && mypy
+check: $(READY)  ## lint, format, types, known holes in what is locked
+	@ruff check . && ruff format --check . && mypy && python tools/audit.py
+
+sbom: $(READY)  ## what is in the images, as CycloneDX documents in reports/sbom; needs an engine
+	@docker compose build -q && python tools/sbom.py reports/sbom
 
 format: $(READY)  ## put the code into its format
 	@ruff check --fix . ; ruff format .

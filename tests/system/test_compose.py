@@ -1,79 +1,27 @@
 """The composed system on a real engine: started, used, broken and restarted as its users would."""
 
-import json
 import os
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from ..fleet import SERVICES, free_port, wait_until
+from ..fleet import SERVICES, wait_until
+from .composed import BUILD_S, Composed
 
-ROOT = Path(__file__).parents[2]
-BUILD_S = 600
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(BUILD_S)]
 
 
-class Composed:
-    """A Compose project of this test run's own: its name, ports, network and volumes."""
-
-    def __init__(self) -> None:
-        self.project = f"threefold-test-{os.getpid()}"
-        self.ports = {name: free_port() for name in (*SERVICES, "loadgen")}
-        self.env = os.environ | {f"{name.upper()}_PORT": str(port) for name, port in self.ports.items()}
-
-    def compose(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            ["docker", "compose", "-p", self.project, *arguments],
-            cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=BUILD_S,
-        )  # fmt: skip
-        assert not check or done.returncode == 0, f"docker compose {' '.join(arguments)}:\n{done.stdout}{done.stderr}"
-        return done
-
-    def url(self, service: str) -> str:
-        return f"http://127.0.0.1:{self.ports[service]}"
-
-    def post(self, service: str, body: dict[str, Any], **options: Any) -> requests.Response:
-        return requests.post(f"{self.url(service)}/{service}", json=body, timeout=10, **options)
-
-    def ready(self, service: str) -> bool:
-        try:
-            return requests.get(f"{self.url(service)}/readyz", timeout=5).status_code == 200
-        except requests.RequestException:
-            return False
-
-    def inspect(self, service: str) -> dict[str, Any]:
-        container = self.compose("ps", "-aq", service).stdout.strip()
-        done = subprocess.run(["docker", "inspect", container], capture_output=True, text=True, check=True)
-        inspected: dict[str, Any] = json.loads(done.stdout)[0]
-        return inspected
-
-
-def engine_runs() -> bool:
-    try:
-        return subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0 and (
-            subprocess.run(["docker", "info"], capture_output=True).returncode == 0
-        )
-    except FileNotFoundError:
-        return False
-
-
 @pytest.fixture(scope="module")
-def composed() -> Iterator[Composed]:
+def composed(built: None) -> Iterator[Composed]:
     """The three services, up and healthy."""
-    if not engine_runs():
-        reason = "no Docker engine with Compose: start one to run the container tests"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
     system = Composed()
     try:
-        system.compose("build")
         system.compose("up", "-d", "--wait", *SERVICES)
         yield system
     finally:
-        system.compose("down", "-v", "--rmi", "local", "--remove-orphans", check=False)
+        system.compose("down", "-v", "--remove-orphans", check=False)
 
 
 @pytest.fixture
@@ -96,33 +44,6 @@ def test_an_order_is_checked_and_written(composed: Composed, order: dict[str, An
     assert written.json()["total"] == "39.98"
     unknown = composed.post("orders", order | {"user_id": 10**12})
     assert unknown.json()["type"] == "/problems/unknown-reference"
-
-
-def test_ports_are_published_on_loopback_only(composed: Composed) -> None:
-    for service in SERVICES:
-        ports = composed.inspect(service)["NetworkSettings"]["Ports"]
-        assert [binding["HostIp"] for bindings in ports.values() for binding in bindings] == ["127.0.0.1"]
-
-
-@pytest.mark.parametrize("service", SERVICES)
-def test_a_container_can_do_no_more_than_it_needs(composed: Composed, service: str) -> None:
-    inspected = composed.inspect(service)
-    host, state = inspected["HostConfig"], inspected["State"]
-    assert inspected["Config"]["User"] == "app"
-    assert host["ReadonlyRootfs"] and host["Init"] and not host["Privileged"]
-    assert host["CapDrop"] == ["ALL"]
-    assert "no-new-privileges:true" in host["SecurityOpt"]
-    assert host["Memory"] > 0 and host["PidsLimit"] > 0 and host["NanoCpus"] > 0
-    assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"}
-    assert host["RestartPolicy"]["Name"] == "unless-stopped"
-    assert [mount["Type"] for mount in inspected["Mounts"]] == ["volume"]
-    assert state["Health"]["Status"] == "healthy"
-
-
-@pytest.mark.parametrize("service", SERVICES)
-def test_an_image_holds_its_own_service_only(composed: Composed, service: str) -> None:
-    folders = composed.compose("exec", "-T", service, "ls", "/app").stdout.split()
-    assert sorted(folders) == sorted(["service_common", f"{service}_service"])
 
 
 def test_down_and_up_again_keeps_the_data(composed: Composed, order: dict[str, Any]) -> None:
