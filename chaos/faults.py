@@ -126,9 +126,9 @@ def cut(service: str, system: System) -> Strike:
 
 
 def unplug(service: str, system: System) -> Strike:
-    """Its network interface is down, and up again with the same address: nobody is told, connections stay open."""
+    """Its network interfaces are down, and up again with the same addresses: nobody is told, connections stay open."""
     container, networks = system.container(service), system.inspect(service)["NetworkSettings"]["Networks"]
-    gateway = next(network["Gateway"] for network in networks.values())
+    gateway = networks[system.front]["Gateway"]
     address = system.address(service)
 
     def inside(command: str) -> str:
@@ -137,13 +137,14 @@ def unplug(service: str, system: System) -> Strike:
         return system.docker("run", "--rm", *joined, image, "sh", "-c", command)
 
     try:
-        if "state DOWN" not in (said := inside("ip link set eth0 down && ip link show eth0")):
-            raise NotHappened(f"the interface of {service} is not down: {said}")
+        said = inside("ip link set eth0 down && ip link set eth1 down && ip link show")
+        if said.count("state DOWN") != len(networks):
+            raise NotHappened(f"the interfaces of {service} are not down: {said}")
         began = time.monotonic()
-        yield f"the interface of {service} was down for {UNPLUG_S:g} s, its address {address}", None
+        yield f"the interfaces of {service} were down for {UNPLUG_S:g} s, its address {address}", None
         time.sleep(max(0.0, began + UNPLUG_S - time.monotonic()))
     finally:
-        inside(f"ip link set eth0 up && ip route replace default via {gateway}")
+        inside(f"ip link set eth0 up && ip link set eth1 up && ip route replace default via {gateway}")
     if system.address(service) != address:
         raise NotHappened(f"{service} has another address than before")
 

@@ -4,6 +4,7 @@ It asks the images themselves, built by `docker compose build`, not the lock fil
 """
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,10 +20,11 @@ LOOK = """
 import importlib.metadata, json, platform, site, subprocess, sys
 dpkg = ["dpkg-query", "-W", "-f", "${binary:Package} ${Version} ${Architecture}\\\\n"]
 where = sys.path + site.getsitepackages([sys.base_prefix])
+found = importlib.metadata.distributions(path=where)
 print(json.dumps({
     "interpreter": platform.python_version(),
     "distro": platform.freedesktop_os_release(),
-    "python": [[d.name, d.version, d.metadata["License-Expression"]] for d in importlib.metadata.distributions(path=where)],
+    "python": [[d.name, d.version, d.metadata["License-Expression"]] for d in found],
     "debian": [line.split() for line in subprocess.check_output(dpkg, text=True).splitlines()],
 }))
 """
@@ -59,7 +61,7 @@ def bom(name: str, held: dict[str, Any]) -> Bom:
     document.metadata.component = Component(name=f"threefold-{name}", type=ComponentType.CONTAINER)
     parts = [(PackageURL("generic", None, "python", held["interpreter"]), ComponentType.PLATFORM, None)]
     parts += [
-        (PackageURL("pypi", None, package.lower().replace("_", "-"), version), ComponentType.LIBRARY, license)
+        (PackageURL("pypi", None, re.sub(r"[-_.]+", "-", package).lower(), version), ComponentType.LIBRARY, license)
         for package, version, license in held["python"]
     ]
     distro = f"{held['distro']['ID']}-{held['distro']['VERSION_ID']}"
