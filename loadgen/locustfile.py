@@ -10,14 +10,15 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import gevent
-from locust import User, between, events
+from locust import User, between, constant, events
 from locust.env import Environment
-from locust.runners import LocalRunner
+from locust.runners import MasterRunner, WorkerRunner
 
 from loadgen.audit import UNDECIDED
 from loadgen.conductor import Conductor, NotReady, wait_until_ready
+from loadgen.distributed import Master, Worker
 from loadgen.options import DEFAULT_WRITES, budget
-from loadgen.scenario import BadScenario, load
+from loadgen.scenario import BadScenario, Scenario, load
 from loadgen.settings import BadSetting, Settings
 from loadgen.traffic import KINDS, OutOfWrites, Shopper
 
@@ -30,12 +31,12 @@ def set_up(environment: Environment, **_: Any) -> None:
     """Read the settings, wait for the services, connect the conductor. Exits with status 2 where that fails."""
     options = environment.parsed_options
     assert options is not None
-    if not isinstance(environment.runner, LocalRunner):
-        cannot_start("An audit needs the whole ledger in one process: leave out --master, --worker and --processes.")
+    works = isinstance(environment.runner, WorkerRunner)
     try:
         settings = Settings.from_env()
-        scenario = load(options.scenario, KINDS)
-        wait_until_ready(settings)
+        if not works:  # a worker is told its scenario, and must not miss what it is told while it waits
+            scenario = load(options.scenario, KINDS)
+            wait_until_ready(settings)
     except (BadSetting, BadScenario, NotReady) as error:
         cannot_start(str(error))
     if environment.web_ui is None:
@@ -45,17 +46,31 @@ def set_up(environment: Environment, **_: Any) -> None:
     if not options.print_stats:
         logging.getLogger("locust.stats_logger").setLevel(logging.WARNING)  # the report has these tables
     os.environ.setdefault("SQLITE_TMPDIR", str(settings.report_dir))  # /tmp may be memory
+    # Python raises KeyboardInterrupt wherever it is, in the middle of a line of the ledger too; this waits its turn.
+    gevent.signal_handler(signal.SIGINT, interrupt)
+    if works:
+        Visitor.conductor = Worker(environment, settings, follow)
+        Visitor.conductor.connect()
+        return
     default = None if options.run_time else DEFAULT_WRITES
     options.writes = str(options.writes or "")  # Locust gives what the page's field holds the type of this
-    Visitor.tasks = [task_of(KINDS[kind]) for kind, weight in scenario.actions.items() for _ in range(weight)]
-    if scenario.think_time[1] and not options.rate:
-        Visitor.wait_time = between(*scenario.think_time)
-    conductor = Visitor.conductor = Conductor(
+    follow(scenario, options.rate)
+    leads = isinstance(environment.runner, MasterRunner)
+    conductor = Visitor.conductor = (Master if leads else Conductor)(
         environment, settings, scenario, lambda: budget(options.writes, default), options.rate
     )
     conductor.connect()
-    # Python raises KeyboardInterrupt wherever it is, in the middle of a line of the ledger too; this waits its turn.
-    gevent.signal_handler(signal.SIGINT, interrupt)
+    if isinstance(conductor, Master):
+        print(f"Waiting for workers on port {options.master_bind_port}", flush=True)
+        if options.headless or options.autostart:
+            conductor.await_workers(cannot_start)
+
+
+def follow(scenario: Scenario, rate: float | None) -> None:
+    """Let the shoppers do what a scenario says; in an open load the rate says when."""
+    Visitor.tasks = [task_of(KINDS[kind]) for kind, weight in scenario.actions.items() for _ in range(weight)]
+    thinks = scenario.think_time[1] and not rate
+    Visitor.wait_time = between(*scenario.think_time) if thinks else constant(0)
 
 
 def interrupt() -> None:
@@ -74,10 +89,10 @@ def task_of(kind: Callable[[Shopper], Any]) -> Callable[["Visitor"], None]:
 
     @functools.wraps(kind)
     def task(user: "Visitor") -> None:
-        run = user.shopper.run
-        if run.phase != "load":
+        if user.shopper is None or user.shopper.run.phase != "load":
             gevent.sleep(IDLE_S)
             return
+        run = user.shopper.run
         if arrivals := user.conductor.arrivals:
             user.shopper.due = arrivals.wait()
             if user.shopper.due is None:
@@ -99,5 +114,5 @@ class Visitor(User):
     host = "three services"  # not one: where they are, the settings say
 
     def on_start(self) -> None:
-        assert self.conductor.client is not None
-        self.shopper = Shopper(self.conductor.client)
+        client = self.conductor.client
+        self.shopper = Shopper(client) if client else None  # None: a worker that came after the run was planned
