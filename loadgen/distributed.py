@@ -19,14 +19,14 @@ from typing import Any
 import gevent
 from locust.event import Events
 from locust.exception import RPCError, StopTest
-from locust.runners import STATE_INIT, MasterRunner, WorkerRunner
+from locust.runners import STATE_INIT, STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
 from locust.stats import RequestStats, setup_distributed_stats_event_listeners
 
 from . import report
 from .audit import Report
 from .conductor import Conductor, Json
 from .gauges import Gauges
-from .joint import Joint, add_up
+from .joint import LOST_S, Joint, add_up
 from .ledger import Op
 from .report import Measured
 from .run import RunState
@@ -85,7 +85,7 @@ class Master(Conductor):
         """Before Locust tells the workers to spawn: a plan for each."""
         self._clear_the_way()
         run = self.run = Joint(self.settings.report_dir, self._budget())
-        deadline = time.monotonic() + self.settings.ready_timeout
+        deadline = time.monotonic() + LOST_S
         while (silent := set(self._present()) - set(self._names)) and time.monotonic() < deadline:
             gevent.sleep(LOOK_EVERY_S)
         run.plan({id_: self._names[id_] for id_ in self._present() if id_ in self._names})
@@ -113,9 +113,10 @@ class Master(Conductor):
     def _stop_when_exhausted(self, run: RunState) -> None:
         """The load is over when no worker that is still there has anything left to do."""
         assert isinstance(run, Joint)
-        while run.load_ended is None and not all(part.exhausted for part in run.waited_for()):
+        going_on = (STATE_SPAWNING, STATE_RUNNING)
+        while self._master.state in going_on and not all(part.exhausted for part in run.waited_for()):
             gevent.sleep(LOOK_EVERY_S)
-        if run is self.run and run.load_ended is None:
+        if run is self.run and self._master.state in going_on:  # and nobody has stopped it
             self._master.stop()
             if self._headless:
                 self._master.quit()

@@ -34,15 +34,12 @@ def set_up(environment: Environment, **_: Any) -> None:
     works = isinstance(environment.runner, WorkerRunner)
     try:
         settings = Settings.from_env()
-        if not works:  # a worker is told its scenario, and must not miss what it is told while it waits
+        if not works:  # a worker is told its scenario
             scenario = load(options.scenario, KINDS)
-            wait_until_ready(settings)
-    except (BadSetting, BadScenario, NotReady) as error:
+    except (BadSetting, BadScenario) as error:
         cannot_start(str(error))
     if environment.web_ui is None:
         environment.process_exit_code = UNDECIDED  # until there is a verdict
-    else:
-        print(f"Page: http://{options.web_host or 'localhost'}:{options.web_port}{options.web_base_path}", flush=True)
     if not options.print_stats:
         logging.getLogger("locust.stats_logger").setLevel(logging.WARNING)  # the report has these tables
     os.environ.setdefault("SQLITE_TMPDIR", str(settings.report_dir))  # /tmp may be memory
@@ -60,6 +57,12 @@ def set_up(environment: Environment, **_: Any) -> None:
         environment, settings, scenario, lambda: budget(options.writes, default), options.rate
     )
     conductor.connect()
+    try:
+        wait_until_ready(settings)  # connected before: who waits must not miss what it is told
+    except NotReady as error:
+        cannot_start(str(error))
+    if environment.web_ui is not None:
+        print(f"Page: http://{options.web_host or 'localhost'}:{options.web_port}{options.web_base_path}", flush=True)
     if isinstance(conductor, Master):
         print(f"Waiting for workers on port {options.master_bind_port}", flush=True)
         if options.headless or options.autostart:
