@@ -88,7 +88,8 @@ class Master(Conductor):
         deadline = time.monotonic() + LOST_S
         while (silent := set(self._present()) - set(self._names)) and time.monotonic() < deadline:
             gevent.sleep(LOOK_EVERY_S)
-        run.plan({id_: self._names[id_] for id_ in self._present() if id_ in self._names})
+        present = sorted(self._present(), key=self._master.get_worker_index)
+        run.plan({id_: self._names[id_] for id_ in present if id_ in self._names})
         for id_ in silent:
             run.flaw(f"the worker {id_} never said that it is ready")
         plan = {"run": run.mark, "scenario": asdict(self._scenario)}
@@ -161,6 +162,14 @@ class Master(Conductor):
             "timeline": run.merged_timeline().as_json(),
         }
         return judged, measured, content
+
+    def _judge(self, run: RunState, work: Callable[[], tuple[Report, Measured, Json]]) -> None:
+        super()._judge(run, work)
+        assert isinstance(run, Joint)
+        for id_, part in run.parts.items():
+            if not part.over and id_ in self._master.clients:
+                del self._master.clients[id_]  # which Locust does in a minute, and is not ready for a run until then
+        self._master.check_stopped()
 
     def _show_report(self, judged: Report, measured: Measured, content: Json) -> None:
         self._console.print()
