@@ -130,7 +130,7 @@ def test_ctrl_c_on_the_master_stops_settles_and_audits_everywhere(tmp_path: Path
     assert [only_report(tmp_path / number)["load"]["rate"] for number in "12"] == [50, 50]
 
 
-def test_the_page_starts_runs_again_and_who_comes_late_takes_part_in_the_next(tmp_path: Path) -> None:
+def test_on_the_page_a_run_goes_on_without_a_lost_worker_and_the_next_takes_in_who_came_late(tmp_path: Path) -> None:
     port = free_port()
     page = f"http://127.0.0.1:{port}"
 
@@ -143,25 +143,30 @@ def test_the_page_starts_runs_again_and_who_comes_late_takes_part_in_the_next(tm
     def judged(earlier: int) -> Any:
         return (now := state())["phase"] == "done" and len(now["earlier"]) == earlier and now
 
+    def seen_by_locust() -> Any:
+        return requests.get(f"{page}/stats/requests", timeout=5).json()
+
     with cluster(tmp_path, "--web-host", "127.0.0.1", "--web-port", str(port), "--writes", "100000") as two:
         wait_until(lambda: all(each["phase"] == "load" for each in state().get("workers", [{"phase": ""}])))
-        third = two.add(3)
+        lost, third = two.workers[0], two.add(3)
         two.workers.append(third)
-        workers = lambda: len(requests.get(f"{page}/stats/requests", timeout=5).json()["workers"])  # noqa: E731
-        wait_until(lambda: workers() == 3, what="three workers")
-        seen = wait_until(lambda: state()["writes"]["attempted"])
+        wait_until(lambda: len(seen_by_locust()["workers"]) == 3, what="three workers")
+        lost.kill()
+        seen = state()["writes"]["attempted"]
         wait_until(lambda: state()["writes"]["attempted"] > seen, what="sums that grow")
         assert requests.post(f"{page}/stop", timeout=60).json()["success"]
         first = wait_until(lambda: judged(0))
-        assert (first["verdict"], len(first["workers"])) == (0, 2)
-        wait_until(lambda: workers() == 3, what="three workers that are ready again")
-        form = {"user_count": "6", "spawn_rate": "6", "host": "", "writes": "900"}
+        assert (first["verdict"], len(first["workers"])) == (2, 2)
+        assert named(first, lost.pid)["summary"].startswith("NO VERDICT")
+        wait_until(lambda: seen_by_locust()["state"] == "stopped", what="a page that is ready for a run")
+        form = {"user_count": "6", "spawn_rate": "6", "host": "", "writes": "901"}
         assert requests.post(f"{page}/swarm", data=form, timeout=5).json()["success"]
         second = wait_until(lambda: judged(1))
-        assert (second["verdict"], len(second["workers"]), second["report"]["load"]["writes"]) == (0, 3, 900)
+        assert (second["verdict"], second["report"]["load"]["writes"]) == (0, 901)
+        assert [named(second, each.pid)["writes"]["of"] for each in two.workers[1:]] == [451, 450]
         two.master.send_signal(signal.SIGINT)
         status, others, _ = two.end()
-    assert (status, others) == (0, [0, 0, 0])
+    assert (status, others) == (0, [-9, 0, 0])
 
 
 def test_without_workers_it_says_so_and_gives_no_verdict(tmp_path: Path) -> None:
