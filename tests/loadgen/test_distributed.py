@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from playwright.sync_api import Browser, expect
 
 from ..fleet import free_port, wait_until
+from .browser import browser  # noqa: F401 - a fixture
 from .fake import running
 from .test_loadgen import finish, only_report, start
 
@@ -130,7 +132,10 @@ def test_ctrl_c_on_the_master_stops_settles_and_audits_everywhere(tmp_path: Path
     assert [only_report(tmp_path / number)["load"]["rate"] for number in "12"] == [50, 50]
 
 
-def test_on_the_page_a_run_goes_on_without_a_lost_worker_and_the_next_takes_in_who_came_late(tmp_path: Path) -> None:
+def test_on_the_page_a_run_goes_on_without_a_lost_worker_and_the_next_takes_in_who_came_late(
+    tmp_path: Path,
+    browser: Browser,  # noqa: F811
+) -> None:
     port = free_port()
     page = f"http://127.0.0.1:{port}"
 
@@ -158,6 +163,12 @@ def test_on_the_page_a_run_goes_on_without_a_lost_worker_and_the_next_takes_in_w
         first = wait_until(lambda: judged(0))
         assert (first["verdict"], len(first["workers"])) == (2, 2)
         assert named(first, lost.pid)["summary"].startswith("NO VERDICT")
+        tab = browser.new_page(viewport={"width": 375, "height": 800})
+        tab.goto(f"{page}/audit")
+        expect(tab.locator("#verdict.open")).to_contain_text("was lost")
+        expect(tab.locator("#workers tr")).to_have_count(2)
+        expect(tab.locator("#workers tr.unsure")).to_contain_text(f"(pid {lost.pid})")
+        assert tab.evaluate("document.documentElement.scrollWidth") == 375
         wait_until(lambda: seen_by_locust()["state"] == "stopped", what="a page that is ready for a run")
         form = {"user_count": "6", "spawn_rate": "6", "host": "", "writes": "901"}
         assert requests.post(f"{page}/swarm", data=form, timeout=5).json()["success"]
