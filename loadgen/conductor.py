@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import gevent
 from locust.env import Environment
@@ -34,6 +34,12 @@ VIEW_EVERY_S = 0.5
 READY_PAUSE_S = 0.25
 EARLIER_RUNS = 20  # that the page still lists
 Json = dict[str, Any]
+
+
+def cannot_start(reason: str) -> NoReturn:
+    """Say why, and exit without a verdict."""
+    print(f"loadgen: {reason}", file=sys.stderr, flush=True)
+    sys.exit(UNDECIDED)
 
 
 class NotReady(Exception):

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import gevent
 from locust.event import Events
@@ -24,7 +24,7 @@ from locust.stats import RequestStats, setup_distributed_stats_event_listeners
 
 from . import report
 from .audit import Report
-from .conductor import Conductor, Json
+from .conductor import Conductor, Json, cannot_start
 from .gauges import Gauges
 from .joint import LOST_S, Joint, add_up
 from .ledger import Op
@@ -59,23 +59,32 @@ class Master(Conductor):
         clients = self._master.clients
         return [node.id for node in (*clients.ready, *clients.spawning, *clients.running)]
 
-    def await_workers(self, give_up: Callable[[str], None]) -> None:
+    @property
+    def waits(self) -> bool:
+        """Whether there is nothing yet that could be judged, and no page from which to begin it."""
+        return self._headless and self.run is None
+
+    def give_up(self, reason: str) -> NoReturn:
+        """Let the workers go, and exit with 2: Locust would with 1, which is a verdict."""
+        self._master.quit()
+        cannot_start(reason)
+
+    def await_workers(self) -> None:
         """Hold back the run that Locust begins by itself until the workers that are on their way are there.
 
-        With --expect-workers their number is known. `give_up` is called where none comes within
-        --expect-workers-max-wait, of which Locust would say 1, which is a verdict.
+        With --expect-workers their number is known; gives up where they do not come in --expect-workers-max-wait.
         """
         options: Any = self.environment.parsed_options
         wanted, longest = options.expect_workers, options.expect_workers_max_wait
         options.expect_workers, options.expect_workers_max_wait = sys.maxsize, 0
-        gevent.spawn(self._await_workers, options, wanted, longest, give_up)
+        gevent.spawn(self._await_workers, options, wanted, longest)
 
-    def _await_workers(self, options: Any, wanted: int, longest: int, give_up: Callable[[str], None]) -> None:
+    def _await_workers(self, options: Any, wanted: int, longest: int) -> None:
         began = changed = time.monotonic()
         there: list[str] = []
         while len(there) < wanted or (wanted == 1 and time.monotonic() - changed < JOIN_S):
             if longest and len(there) < wanted and time.monotonic() - began > longest:
-                give_up(f"{len(there)} of {wanted} workers came within {longest} s: start them, or wait longer.")
+                self.give_up(f"{len(there)} of {wanted} workers came within {longest} s: start them, or wait longer.")
             gevent.sleep(LOOK_EVERY_S)
             if (now := self._present()) != there:
                 there, changed = now, time.monotonic()

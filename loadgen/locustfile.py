@@ -5,9 +5,8 @@ import functools
 import logging
 import os
 import signal
-import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import gevent
 from locust import User, between, constant, events
@@ -15,7 +14,7 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
 from loadgen.audit import UNDECIDED
-from loadgen.conductor import Conductor, NotReady, wait_until_ready
+from loadgen.conductor import Conductor, NotReady, cannot_start, wait_until_ready
 from loadgen.distributed import Master, Worker
 from loadgen.options import DEFAULT_WRITES, budget
 from loadgen.scenario import BadScenario, Scenario, load
@@ -23,7 +22,6 @@ from loadgen.settings import BadSetting, Settings
 from loadgen.traffic import KINDS, OutOfWrites, Shopper
 
 IDLE_S = 0.1  # a shopper with nothing left to do waits to be stopped; Locust complains of those that left
-CANNOT_START = 2  # exit status
 
 
 @events.init.add_listener
@@ -66,7 +64,7 @@ def set_up(environment: Environment, **_: Any) -> None:
     if isinstance(conductor, Master):
         print(f"Waiting for workers on port {options.master_bind_port}", flush=True)
         if options.headless or options.autostart:
-            conductor.await_workers(cannot_start)
+            conductor.await_workers()
 
 
 def follow(scenario: Scenario, rate: float | None) -> None:
@@ -78,13 +76,10 @@ def follow(scenario: Scenario, rate: float | None) -> None:
 
 def interrupt() -> None:
     """Let the main greenlet end as Ctrl-C ends it."""
+    conductor = getattr(Visitor, "conductor", None)
+    if isinstance(conductor, Master) and conductor.waits:
+        conductor.give_up("Interrupted before the workers were there: no verdict.")
     gevent.get_hub().handle_system_error(KeyboardInterrupt, KeyboardInterrupt())
-
-
-def cannot_start(reason: str) -> NoReturn:
-    """Say why, and exit."""
-    print(f"loadgen: {reason}", file=sys.stderr, flush=True)
-    sys.exit(CANNOT_START)
 
 
 def task_of(kind: Callable[[Shopper], Any]) -> Callable[["Visitor"], None]:

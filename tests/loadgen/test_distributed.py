@@ -188,6 +188,16 @@ def test_without_workers_it_says_so_and_gives_no_verdict(tmp_path: Path) -> None
     assert "0 of 1 workers came within 1 s" in out
 
 
+def test_interrupted_before_there_are_workers_it_gives_no_verdict(tmp_path: Path) -> None:
+    with cluster(tmp_path, "--headless", workers=0) as none:
+        assert none.master.stdout is not None
+        assert none.master.stdout.readline().startswith("Waiting for workers")
+        none.master.send_signal(signal.SIGINT)
+        status, out, err = finish(none.master)
+    assert (status, out) == (2, "")
+    assert err == "loadgen: Interrupted before the workers were there: no verdict.\n"
+
+
 def test_processes_of_one_machine_are_workers_too(tmp_path: Path) -> None:
     with running() as urls:
         number = str(free_port())
