@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -186,6 +187,15 @@ def test_without_workers_it_says_so_and_gives_no_verdict(tmp_path: Path) -> None
         status, _, out = none.end()
     assert status == 2
     assert "0 of 1 workers came within 1 s" in out
+
+
+def test_a_port_that_is_taken_is_no_verdict(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        bind = ("--master-bind-host", "127.0.0.1", "--master-bind-port", port)
+        status, out, err = finish(start({}, tmp_path, "--headless", "--master", *bind))
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "--master-bind-port" in err
 
 
 def test_interrupted_before_there_are_workers_it_gives_no_verdict(tmp_path: Path) -> None:
