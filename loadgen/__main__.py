@@ -6,13 +6,25 @@ import sys
 from pathlib import Path
 
 from locust import events
+from locust.exception import RPCError
 from locust.main import main
 
 from .options import add_options
+
+CANNOT_START = 2  # exit status
 
 if __name__ == "__main__":
     os.environ.setdefault("LOCUST_LOCUSTFILE", str(Path(__file__).with_name("locustfile.py")))
     # Here and not in the locustfile: Locust answers --help before it has read that.
     events.init_command_line_parser.add_listener(add_options)
+    set_up: list[bool] = []
+    events.init.add_listener(lambda **_: set_up.append(True))
     sys.argv[0] = "loadgen"
-    main()
+    try:
+        main()
+    except RPCError as error:
+        print(f"loadgen: No worker could reach this master ({error}): see --master-bind-port.", file=sys.stderr)
+        sys.exit(CANNOT_START)
+    except SystemExit as end:
+        # What keeps Locust from starting, such as a port that is taken, it often ends with 1: that is a verdict here.
+        sys.exit(end.code if set_up or not end.code else CANNOT_START)

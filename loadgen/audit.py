@@ -43,6 +43,7 @@ class Invariant(NamedTuple):
     meaning: str
     query: str
     needs_rows: bool = True  # False: the ledger alone decides
+    rows_of_others: bool = False  # True: it judges these too, so that each of several audits finds the same
 
 
 INVARIANTS = (
@@ -137,6 +138,7 @@ INVARIANTS = (
         SELECT printf('users %d and %d', min(f.id), max(f.id)) FROM found f
         WHERE f.service = 'users' AND f.email_key IS NOT NULL GROUP BY f.email_key HAVING count(*) > 1
         """,
+        rows_of_others=True,
     ),
     Invariant(
         "replay that differed",

@@ -5,9 +5,10 @@ import sys
 import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 import gevent
 from locust.env import Environment
@@ -17,13 +18,13 @@ from rich.live import Live
 
 from . import live, readback, report, report_page, sample
 from .arrivals import Arrivals
-from .audit import INVARIANTS, JUDGED, UNDECIDED, audit
+from .audit import INVARIANTS, JUDGED, UNDECIDED, Report, audit
 from .client import Client, Http
 from .gauges import Gauges
-from .ledger import read
+from .ledger import Op, read
 from .page import add_tab
 from .report import Latency, Measured
-from .run import Run
+from .run import Run, RunState
 from .scenario import Scenario
 from .settings import SERVICES, Settings
 from .settle import settle
@@ -32,6 +33,13 @@ PROGRESS_EVERY_S = 5.0
 VIEW_EVERY_S = 0.5
 READY_PAUSE_S = 0.25
 EARLIER_RUNS = 20  # that the page still lists
+Json = dict[str, Any]
+
+
+def cannot_start(reason: str) -> NoReturn:
+    """Say why, and exit without a verdict."""
+    print(f"loadgen: {reason}", file=sys.stderr, flush=True)
+    sys.exit(UNDECIDED)
 
 
 class NotReady(Exception):
@@ -81,6 +89,8 @@ def steps(run: Run) -> Callable[[str, int], None]:
 class Conductor:
     """Begins, ends and judges runs as Locust starts and stops its users; one run at a time."""
 
+    costs_of: Sequence[str] = SERVICES  # whose processes are looked at during the load
+
     def __init__(
         self,
         environment: Environment,
@@ -92,7 +102,7 @@ class Conductor:
         """`budget` says how many writes the next run may make; None: no limit. `rate` makes the load an open one."""
         self.environment = environment
         self.settings = settings
-        self.run: Run | None = None
+        self.run: RunState | None = None
         self.client: Client | None = None
         self._gauges: Gauges | None = None
         self._earlier = deque[dict[str, Any]](maxlen=EARLIER_RUNS)  # the latest first
@@ -103,6 +113,7 @@ class Conductor:
         self.arrivals: Arrivals | None = None
         self._judging: gevent.Greenlet | None = None
         self._quitting = False
+        self._failed = False  # a shopper of this run raised what nobody expected
         self._view: gevent.Greenlet | None = None  # what shows the progress
 
     def connect(self) -> None:
@@ -112,6 +123,7 @@ class Conductor:
         events.test_stopping.add_listener(self._release)
         events.test_stop.add_listener(self._end)
         events.quitting.add_listener(self._quit)
+        events.user_error.add_listener(self._fail)
         if web_ui := self.environment.web_ui:
             base = getattr(self.environment.parsed_options, "web_base_path", "")
             add_tab(web_ui, base, self.settings.report_dir, self._state)
@@ -125,45 +137,62 @@ class Conductor:
     def _headless(self) -> bool:
         return self.environment.web_ui is None
 
+    @property
+    def _stats(self) -> Any:
+        """Locust's statistics of this run."""
+        return self.environment.stats
+
     def _begin(self, **_: Any) -> None:
         """Before the first shopper: a new run, its ledger, the sample data."""
+        self._clear_the_way()
+        try:
+            run = self.run = Run(self.settings.report_dir, self._scenario.actions, self._budget(), self._scenario)
+        except OSError as error:
+            raise StopTest(f"No ledger can be written, so there will be no verdict: {error}.") from None
+        client = self.client = Client(run, self.settings, self.environment.events.request.fire)
+        self._announce(run, f"ledger {run.ledger.path}")
+        try:
+            wait_until_ready(self.settings)
+            self._show_sample(sample.insert(client))
+        except (NotReady, sample.SampleFailed, OSError) as error:
+            run.flaw(str(error).rstrip("."))
+            return
+        self._gauges = Gauges(self.settings, services=self.costs_of)
+        if self._rate:
+            self.arrivals = client.arrivals = Arrivals(self._rate)
+        run.load_began = time.monotonic()
+        run.phase = "load"
+
+    def _clear_the_way(self) -> None:
+        """Wait for the audit of the run before, and put that run among the earlier ones."""
         # Locust sets this state when the first user is there; until then a stop would be ignored.
         self._runner.update_state(STATE_SPAWNING)
         if self._judging:
             self._judging.join()  # what is measured must not share the processor with an audit
         if self.run:
             self._earlier.appendleft(self.run.outcome())
-        try:
-            run = self.run = Run(self.settings.report_dir, self._scenario.actions, self._budget(), self._scenario)
-        except OSError as error:
-            raise StopTest(f"No ledger can be written, so there will be no verdict: {error}.") from None
         self._gauges = self.arrivals = None
-        client = self.client = Client(run, self.settings, self.environment.events.request.fire)
+        self._failed = False
+
+    def _announce(self, run: RunState, more: str) -> None:
+        """Say that a run begins, and show it from now on."""
         run.settings = self._settings(run)
         load = f"{self._scenario.name}, " + (f"{self._rate:g} requests/s due" if self._rate else "closed load")
         limit = "without a limit of writes" if run.budget is None else f"{run.budget:,} writes"
-        self._say(f"Run {run.mark}: {load}, {limit}, ledger {run.ledger.path}")
+        self._say(f"Run {run.mark}: {load}, {limit}, {more}")
         drawn = self._console.is_terminal and not self._console.is_dumb_terminal
         self._view = gevent.spawn(self._show_view if drawn else self._show_progress, run)
         gevent.spawn(self._stop_when_exhausted, run)
-        try:
-            wait_until_ready(self.settings)
-            sample.show(sample.insert(client), self._console)
-        except (NotReady, sample.SampleFailed, OSError) as error:
-            run.flaw(str(error).rstrip("."))
-            return
-        self._gauges = Gauges(self.settings)
-        if self._rate:
-            self.arrivals = client.arrivals = Arrivals(self._rate)
-        run.load_began = time.monotonic()
-        run.phase = "load"
+
+    def _fail(self, **_: Any) -> None:
+        self._failed = True
 
     def _release(self, **_: Any) -> None:
         """Let go of the shoppers that wait for their next request to be due."""
         if self.arrivals:
             self.arrivals.stopped.set()
 
-    def _stop_when_exhausted(self, run: Run) -> None:
+    def _stop_when_exhausted(self, run: RunState) -> None:
         run.exhausted.wait()
         if run is self.run and run.load_ended is None:
             if self._headless:
@@ -173,17 +202,19 @@ class Conductor:
 
     def _end(self, **_: Any) -> None:
         """After the last shopper: settle and judge; without a page, wait for it."""
-        run, client = self.run, self.client
-        if run is None or client is None or run.load_ended is not None:
+        client = self.client
+        if client is None or client.run.load_ended is not None:
             return
+        run = client.run
         run.load_ended = time.monotonic()
         run.timeline.close()
         if self._gauges:
             self._gauges.load_ended()
         run.exhausted.set()  # nobody need wait for that any more
-        if self._runner.exceptions:
+        if self._failed:
             run.flaw("the load generator itself failed, see its log")
-        self._judging = gevent.spawn(self._judge, run, client, self._measured(run), self._gauges)
+        work = partial(self._audit, client, self._measured(run), self._gauges)
+        self._judging = gevent.spawn(self._judge, run, work)
         if self._headless:
             self._judging.join()
 
@@ -206,9 +237,9 @@ class Conductor:
             self._say("Interrupted again: no verdict.")
             self.environment.process_exit_code = UNDECIDED
 
-    def _measured(self, run: Run) -> Measured:
+    def _measured(self, run: RunState) -> Measured:
         """What Locust's statistics say of the load."""
-        stats = self.environment.stats
+        stats = self._stats
         entries = sorted(stats.entries.values(), key=lambda entry: (entry.name, entry.method))
         latencies = [
             Latency(
@@ -231,8 +262,9 @@ class Conductor:
             measured = replace(measured, rate=self.arrivals.rate, late_ms=self.arrivals.latest * 1000)
         return measured
 
-    def _judge(self, run: Run, client: Client, measured: Measured, gauges: Gauges | None) -> None:
-        """Settle, read back, audit, report."""
+    def _audit(self, client: Client, measured: Measured, gauges: Gauges | None) -> tuple[Report, Measured, Json]:
+        """Settle, read back, audit; what was found, what was measured, and both as the JSON report."""
+        run = client.run
         try:
             run.phase = "settle"
             settle(client)
@@ -262,8 +294,16 @@ class Conductor:
                 "audit": {"seconds": round(audited - began, 1), "rows_read_back": run.audited},
                 "timeline": run.timeline.as_json(),
             }
+            return judged, measured, content
+        finally:
+            client.close()
+
+    def _judge(self, run: RunState, work: Callable[[], tuple[Report, Measured, Json]]) -> None:
+        """Let `work` find the verdict, and report it."""
+        try:
+            judged, measured, content = work()
             run.report, run.verdict = content, judged.verdict
-            report.show(judged, measured, self._console, content["costs"])
+            self._show_report(judged, measured, content)
             try:
                 report.write(content, run.file("report"))
                 report_page.write(content, run.file("html"))
@@ -281,9 +321,14 @@ class Conductor:
             run.done.set()
             if self._view:
                 self._view.join(timeout=2 * VIEW_EVERY_S)
-            client.close()
 
-    def _settings(self, run: Run) -> dict[str, Any]:
+    def _show_sample(self, ops: Sequence[Op]) -> None:
+        sample.show(ops, self._console)
+
+    def _show_report(self, judged: Report, measured: Measured, content: Json) -> None:
+        report.show(judged, measured, self._console, content["costs"])
+
+    def _settings(self, run: RunState) -> dict[str, Any]:
         """With what the run is made; the page may have other options by the time it ends."""
         options = self.environment.parsed_options
         return {
@@ -294,7 +339,7 @@ class Conductor:
             "run_time": getattr(options, "run_time", None),
         } | {f"{name}_url": url for name, url in self.settings.urls.items()}
 
-    def _show_view(self, run: Run) -> None:
+    def _show_view(self, run: RunState) -> None:
         """On a terminal: a view of the run in its last lines, until the run is done."""
         before, now = 0, 0.0
         with Live(console=self._console, auto_refresh=False, transient=True) as shown:
@@ -307,7 +352,7 @@ class Conductor:
         if self._view:
             self._view.kill()
 
-    def _show_progress(self, run: Run) -> None:
+    def _show_progress(self, run: RunState) -> None:
         """A line every few seconds until the run is done."""
         before = 0
         while not run.done.wait(timeout=PROGRESS_EVERY_S):

@@ -5,7 +5,7 @@ asked again later. What cannot be known is left out of the report, never guessed
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +45,9 @@ class Service:
 class Gauges:
     """Looks at all processes again and again, from the beginning of the load to its end."""
 
-    def __init__(self, settings: Settings, clock: Any = time.monotonic) -> None:
-        self._http = {name: Http(settings.urls[name], settings.token, connections=1) for name in SERVICES}
-        self._services = {name: Service() for name in SERVICES}
+    def __init__(self, settings: Settings, clock: Any = time.monotonic, services: Iterable[str] = SERVICES) -> None:
+        self._http = {name: Http(settings.urls[name], settings.token, connections=1) for name in services}
+        self._services = {name: Service() for name in self._http}
         self._clock = clock
         self._began = clock()
         self._cpu_began = self._cpu_ended = time.process_time()
@@ -66,7 +66,7 @@ class Gauges:
                 http.close()
 
     def _look(self) -> None:
-        gevent.joinall([gevent.spawn(self._ask, name) for name in SERVICES])
+        gevent.joinall([gevent.spawn(self._ask, name) for name in self._services])
 
     def _ask(self, name: str) -> None:
         try:

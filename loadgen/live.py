@@ -9,13 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from .report import ESCAPED
-from .run import Run
+from .run import RunState
 
 BAR_WIDTH = 40
 MOST_ERRORS = 5
 
 
-def view(run: Run, stats: Any, now: float) -> Group:
+def view(run: RunState, stats: Any, now: float) -> Group:
     """The run as it stands: phase, progress, writes of each service, latency, what went wrong.
 
     `stats` are Locust's, `now` is the present rate in writes a second.
@@ -23,7 +23,7 @@ def view(run: Run, stats: Any, now: float) -> Group:
     return Group(Text(), _progress(run, now), _services(run), _latency(stats), *_errors(stats))
 
 
-def _progress(run: Run, now: float) -> RenderableType:
+def _progress(run: RunState, now: float) -> RenderableType:
     line = Table.grid(padding=(0, 2))
     words: list[RenderableType] = [Text(f"{run.phase:<6}", style="bold")]
     if run.phase == "load":
@@ -36,14 +36,14 @@ def _progress(run: Run, now: float) -> RenderableType:
             words.append(f"{run.taken:,} writes in {run.load_seconds():.0f} s")
         words.append(f"{now:,.0f}/s")
     elif run.phase == "settle":
-        words.append(f"{len(run.open):,} writes whose outcome is not known are sent again")
+        words.append(f"{run.unsettled():,} writes whose outcome is not known are sent again")
     elif run.phase == "audit":
         words.append(run.progress.line())
     line.add_row(*words)
     return line
 
 
-def _services(run: Run) -> Table:
+def _services(run: RunState) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("service", "attempted", "acknowledged", "refused", "unknown or in flight"):
         table.add_column(name, justify="left" if name == "service" else "right")

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .audit import HELD, VIOLATED, Report
+from .settings import SERVICES
 
 BUSY = 0.9  # of its one core: above this the load generator may be what limits the load
 LOG_WIDTH = 110  # columns where the output is not a terminal and COLUMNS is not set
@@ -144,9 +145,10 @@ def write(content: dict[str, Any], path: Path) -> None:
 def bottleneck(costs: Sequence[dict[str, Any]]) -> str | None:
     """Whether the load generator may have been what limited the load, in a sentence; None: it was not."""
     for cost in costs:
-        if cost["process"] == "loadgen" and (cost["share_of_a_core"] or 0) >= BUSY:
+        if cost["process"] not in SERVICES and (cost["share_of_a_core"] or 0) >= BUSY:
+            who = "The load generator" if cost["process"] == "loadgen" else f"The {cost['process']}"
             share = f"{cost['share_of_a_core']:.0%}"
-            return f"The load generator used {share} of its one core: it may have been the limit, not the services."
+            return f"{who} used {share} of its one core: it may have been the limit, not the services."
     return None
 
 
@@ -181,6 +183,15 @@ def show(report: Report, measured: Measured, console: Console, costs: Sequence[d
     for note in _notes(report):
         console.print(note)
     console.print(verdict_line(report), style="bold green" if report.verdict == HELD else "bold red", soft_wrap=True)
+
+
+def show_workers(workers: Sequence[dict[str, Any]], console: Console) -> None:
+    """Print what each worker of a distributed run found, and where its ledger lies."""
+    console.print("Workers", style="bold")
+    for each in workers:
+        console.print(f"{each['worker']}: {each['summary']}", soft_wrap=True)
+        if each["ledger"]:
+            console.print(f"  its ledger: {each['ledger']}", soft_wrap=True)
 
 
 def _writes(report: Report) -> Table:

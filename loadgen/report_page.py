@@ -33,6 +33,7 @@ SAID = frozenset(
     "outages",
     "timeline",
     "audit",
+    "workers",
 }
 SAID_OF_LOAD = frozenset(("seconds", "writes", "writes_per_second", "requests", "requests_per_second"))
 

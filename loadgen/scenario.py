@@ -33,6 +33,13 @@ class Scenario:
     users: tuple[str, ...]  # names
     products: tuple[tuple[str, str], ...]  # names and prices
 
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Scenario":
+        """What `dataclasses.asdict` made of a scenario, and a message carried: there tuples are lists."""
+        low, high = plain["think_time"]
+        products = tuple((name, price) for name, price in plain["products"])
+        return cls(**{**plain, "think_time": (low, high), "users": tuple(plain["users"]), "products": products})
+
 
 def shipped() -> list[str]:
     """The names of the scenarios that come with the load generator."""

@@ -16,6 +16,7 @@ SHORTEST_MS = 0.1  # the first class ends here
 SHORTEST_OUTAGE_S = 0.5  # a connection that was reset is not an outage
 MOST_OUTAGES = 200  # that are kept; the longest, should there be more
 QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
+Packed = dict[str, Any]
 _LOG_GROWTH = math.log(GROWTH)
 
 
@@ -89,6 +90,37 @@ class Timeline:
         while place >= len(self.slices):
             self.slices.append(Slice())
         self.slices[place].add(milliseconds, outcome, writes)
+
+    def merge(self, columns: Packed, later_s: float) -> None:
+        """Take in another load's slices, as `pack` gave them; that load began `later_s` seconds after this one."""
+        other = Timeline()
+        other.width_s = columns["slice_seconds"]
+        for requests, writes, refused, failed, longest_ms, classes in columns["slices"]:
+            taken = Slice(requests, writes, refused, failed, longest_ms)
+            for place, count in classes:
+                taken.classes[place] = count
+            other.slices.append(taken)
+        while other.width_s < self.width_s:
+            other._halve()
+        while self.width_s < other.width_s:
+            self._halve()
+        for place, each in enumerate(other.slices, start=max(0, round(later_s / self.width_s))):
+            while place >= len(self.slices):
+                self.slices.append(Slice())
+            self.slices[place].merge(each)
+        while len(self.slices) > MOST_SLICES:
+            self._halve()
+
+    def pack(self) -> Packed:
+        """The slices as plain lists for `merge`; of the classes those that hold anything."""
+        return {
+            "slice_seconds": self.width_s,
+            "slices": [
+                [each.requests, each.writes, each.refused, each.failed, each.longest_ms,
+                 [(place, count) for place, count in enumerate(each.classes) if count]]
+                for each in self.slices
+            ],
+        }  # fmt: skip
 
     def served(self, service: str, at: float) -> None:
         """A service did what it was asked to: an outage, if there was one, is over."""

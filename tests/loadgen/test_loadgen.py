@@ -109,7 +109,6 @@ def test_with_nothing_listening_it_says_so_in_one_line(tmp_path: Path) -> None:
         ({"LOADGEN_RATE": "fast"}, (), "--rate"),
         ({}, ("--scenario", "stedy"), "stedy"),
         ({}, ("--nonsense",), "--nonsense"),
-        ({}, ("--master",), "--master"),
     ],
 )
 def test_what_cannot_be_used_is_named_in_one_line(

@@ -117,3 +117,23 @@ def test_a_load_generator_without_a_core_to_spare_says_so() -> None:
     assert bottleneck(costs(None)) is None
     assert bottleneck([]) is None
     assert "97% of its one core" in str(bottleneck(costs(0.97)))
+
+
+def test_a_worker_without_a_core_to_spare_is_named_and_a_service_is_not() -> None:
+    (cost,) = costs(0.97)
+    assert str(bottleneck([cost | {"process": "worker 2 on b"}])).startswith("The worker 2 on b used 97%")
+    assert bottleneck([cost | {"process": "orders"}]) is None
+
+
+def test_workers_are_printed_with_what_they_found_and_their_ledgers() -> None:
+    out = io.StringIO()
+    workers = [
+        {"worker": "worker 1 on a", "summary": "PASS: 9 writes", "ledger": "there/ledger.jsonl"},
+        {"worker": "worker 2 on b", "summary": "NO VERDICT: lost.", "ledger": None},
+    ]
+    report.show_workers(workers, Console(file=out, width=110, markup=False, highlight=False))
+    assert out.getvalue().splitlines()[1:] == [
+        "worker 1 on a: PASS: 9 writes",
+        "  its ledger: there/ledger.jsonl",
+        "worker 2 on b: NO VERDICT: lost.",
+    ]

@@ -39,7 +39,11 @@ def full() -> dict[str, Any]:
         "outages": timeline.outages_as_json(),
         "timeline": timeline.as_json(),
         "audit": {"seconds": 15.9, "rows_read_back": 82548},
-        "workers": [{"worker": "a", "verdict": 0}],
+        "workers": [
+            {"worker": "worker 1 on a", "run": "k3f9z2", "verdict": 1, "summary": "FAIL: 8 writes", "ledger": "there.jsonl", "writes": {"attempted": 8, "of": 9}},
+            {"worker": "worker 2 on b", "run": None, "verdict": 2, "summary": "lost", "ledger": None, "writes": {"attempted": 0, "of": None}},
+        ],
+        "news": [{"from": "a", "heard": 0}],
     }  # fmt: skip
 
 
@@ -72,7 +76,7 @@ def test_it_holds_what_the_report_holds() -> None:
     text = Tags(report_page(full())).text
     for expected in (
         "✗ FAIL", "acknowledged but missing (1)", "for example: orders 1 (op 4)", "Also: never completed: browse.",
-        "1,500", "create_user", "1,234", "503 overloaded", "7,500", "75%", "scenario.name", "steady", "workers 1.worker",
+        "1,500", "create_user", "1,234", "503 overloaded", "7,500", "75%", "scenario.name", "steady", "news 1.heard", "worker 1 on a", "8 of 9", "there.jsonl", "worker 2 on b",
         "users restarted, noticed at 1.2 s.", "Audited in 15.9 s: 82,548 rows read back.", "ConnectionRefusedError", "2026-01-02T03:04:05.678+00:00",
     ):  # fmt: skip
         assert expected in text, expected

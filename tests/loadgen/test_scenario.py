@@ -1,8 +1,10 @@
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from loadgen.scenario import BadScenario, load, shipped, steady
+from loadgen.scenario import BadScenario, Scenario, load, shipped, steady
 from loadgen.traffic import KINDS
 
 WHOLE = "[actions]\ncreate_order = 1\n"
@@ -19,6 +21,12 @@ def test_those_that_are_shipped_can_be_used(name: str) -> None:
     scenario = load(name, KINDS)
     assert scenario.name == name
     assert set(scenario.actions) <= set(KINDS)
+
+
+@pytest.mark.parametrize("name", ["contention", "steady", "write-heavy"])
+def test_one_that_a_message_carried_is_the_same(name: str) -> None:
+    scenario = load(name, KINDS)
+    assert Scenario.from_plain(json.loads(json.dumps(asdict(scenario)))) == scenario
 
 
 def test_the_base_does_everything() -> None:

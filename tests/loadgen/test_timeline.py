@@ -47,6 +47,23 @@ def test_a_run_of_hours_takes_no_more_memory_and_loses_no_request() -> None:
     assert max(said["p50"][1:]) == pytest.approx(10.0, rel=GROWTH - 1)
 
 
+def test_loads_with_slices_of_other_widths_are_merged_without_losing_a_request() -> None:
+    long, short, whole = Timeline(), Timeline(), Timeline()
+    for at in range(2 * MOST_SLICES):
+        long.add(at, 10.0, "ok", 1)
+    for at in range(10):
+        short.add(at, 500.0, "refused", 0)
+    assert (long.width_s, short.width_s) == (2, 1)
+    for each in (short, long, short):
+        whole.merge(each.pack(), later_s=float(MOST_SLICES))
+    said = whole.as_json()
+    assert len(said["requests"]) <= MOST_SLICES
+    assert (sum(said["requests"]), sum(said["writes"])) == (2 * MOST_SLICES + 20, 2 * MOST_SLICES)
+    first = MOST_SLICES // said["slice_seconds"]
+    assert said["requests"][first - 1 : first + 1] == [0, 3 * said["slice_seconds"]]
+    assert said["max"][first] == 500.0
+
+
 def test_a_gap_of_hours_between_two_requests_is_no_trouble() -> None:
     timeline = Timeline()
     timeline.add(0.0, 1.0, "ok", 0)

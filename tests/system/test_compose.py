@@ -94,3 +94,37 @@ def test_the_load_generator_is_a_gate_whose_exit_status_is_the_verdict(composed:
     run = composed.compose("run", "--rm", "-T", "loadgen", "--headless", "--writes", "2000", check=False)
     assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
     assert "PASS" in run.stdout
+
+
+def test_workers_share_the_load_and_their_master_adds_up_the_verdicts(composed: Composed) -> None:
+    composed.env["LOADGEN_WRITES"] = "1200"
+    distributed = ("--profile", "distributed")
+    page = composed.url("loadgen")
+    try:
+        composed.compose(*distributed, "up", "-d", "--scale", "loadgen-worker=2")
+        assert "loadgen" not in composed.compose("ps", "-a", "--services").stdout.split()
+        state = wait_until(lambda: judged(page), timeout=120, what="a verdict")
+        workers = state["workers"]
+        assert (state["verdict"], state["report"]["load"]["writes"], len(workers)) == (0, 1200, 2), state
+        for each in workers:
+            assert each["files"] == ["report", "html", "ledger"]
+            ledger = requests.get(f"{page}/audit/{each['run']}/ledger", timeout=10).text
+            assert ledger.startswith(f'{{"event":"run","run":"{each["run"]}"')
+        composed.compose(*distributed, "stop", "loadgen-master", "loadgen-worker")
+        containers = composed.compose(*distributed, "ps", "-a", "--format", "{{.Service}} {{.ExitCode}}").stdout.split(
+            "\n"
+        )
+        ended = sorted(line for line in containers if line.startswith("loadgen"))
+        assert ended == ["loadgen-master 0", "loadgen-worker 0", "loadgen-worker 0"]
+    finally:
+        del composed.env["LOADGEN_WRITES"]
+        composed.compose(*distributed, "rm", "-fs", "loadgen-master", "loadgen-worker", check=False)
+
+
+def judged(page: str) -> Any:
+    """The state of the load generator's run, once it has a verdict."""
+    try:
+        state = requests.get(f"{page}/audit/state", timeout=5).json()
+    except requests.ConnectionError:
+        return None
+    return state if state["phase"] == "done" else None
