@@ -8,9 +8,14 @@ from gunicorn.http.errors import ParseException
 from pydantic import BaseModel, ValidationError
 
 from . import ijson
+from .clients import LARGE_BODY, LONG_BODY, turn
 from .problems import Problem, from_validation
 
 MAX_ID = 2**63 - 1  # SQLite's largest row id
+MOST_PARAMETERS = 64  # of a query; none takes more than a handful
+MOST_MEMBERS = 100  # of an object; to tell of every unknown one would cost far more than to read it
+MOST_VALUES = 20_000  # of a body; the largest batch has 4,000
+LONGEST_MEDIA_TYPE = 200  # characters
 Body = TypeVar("Body", bound=BaseModel)
 
 
@@ -18,7 +23,7 @@ def read_body(request: Request, limit: int) -> bytes:
     """The bytes of a JSON request, at most `limit`.
 
     Raises:
-        Problem: `unsupported-media-type`, `malformed-body`, `body-too-large`.
+        Problem: `unsupported-media-type`, `malformed-body`, `body-too-large`, `overloaded`.
     """
     environ = request.environ
     if environ.get("CONTENT_TYPE") != "application/json" or "HTTP_CONTENT_ENCODING" in environ:
@@ -28,8 +33,18 @@ def read_body(request: Request, limit: int) -> bytes:
     length = int(environ.get("CONTENT_LENGTH") or -1)  # the server has refused what is not a number; -1: chunked
     if length > limit:
         raise too_large(limit)
+    connection = environ.get("gunicorn.socket")
+    source = environ["wsgi.input"]
     try:
-        body: bytes = environ["wsgi.input"].read(length if length >= 0 else limit + 1)
+        if length < 0:
+            body: bytes = source.read(LONG_BODY)
+            if len(body) == LONG_BODY:
+                hold(connection, limit)
+                body += source.read(limit + 1 - LONG_BODY)
+        else:
+            if length > LONG_BODY:
+                hold(connection, length)
+            body = source.read(length)
     except (OSError, ParseException) as error:
         raise Problem("malformed-body", f"The body broke off or its framing is wrong: {error}") from None
     if len(body) > limit:
@@ -39,11 +54,23 @@ def read_body(request: Request, limit: int) -> bytes:
     return body
 
 
+def hold(connection: Any, count: int) -> None:
+    """Count `count` bytes as held by this connection until its next request; of no other server than ours.
+
+    Raises:
+        Problem: `overloaded`: all clients hold too much already.
+    """
+    if connection is not None and not connection.hold(count):
+        raise Problem("overloaded", "Too many long bodies are on their way. Send it again later.")
+
+
 def too_large(limit: int) -> Problem:
     return Problem("body-too-large", f"A body may have at most {limit} bytes.")
 
 
 def _check_media_type(request: Request) -> None:
+    if len(request.environ.get("CONTENT_TYPE", "")) > LONGEST_MEDIA_TYPE:
+        raise Problem("unsupported-media-type", f"Content-Type may have at most {LONGEST_MEDIA_TYPE} characters.")
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     if request.mimetype != "application/json" or charset not in ("utf-8", "utf8") or request.content_encoding:
         raise Problem("unsupported-media-type", "Send the body as application/json in UTF-8, not compressed.")
@@ -53,13 +80,23 @@ def parse(model: type[Body], body: bytes) -> Body:
     """A body as an instance of `model`.
 
     Raises:
-        Problem: `malformed-json`, `validation`.
+        Problem: `malformed-json`, `validation`; of a large body also `overloaded`.
     """
+    if len(body) <= LARGE_BODY:
+        return validate(model, _loads(body))
+    with turn():
+        value = _loads(body)
+        if body.count(b",") > MOST_VALUES and ijson.commas(body) > MOST_VALUES:
+            refused = [{"pointer": "", "detail": f"holds more than {MOST_VALUES} values"}]
+            raise Problem("validation", "The body holds too many values.", refused)
+        return validate(model, value)
+
+
+def _loads(body: bytes) -> Any:
     try:
-        value = ijson.loads(body)
+        return ijson.loads(body)
     except ValueError as error:
         raise Problem("malformed-json", f"The body is not I-JSON (RFC 7493): {error}.") from None
-    return validate(model, value)
 
 
 def validate(model: type[Body], value: Any) -> Body:
@@ -68,6 +105,9 @@ def validate(model: type[Body], value: Any) -> Body:
     Raises:
         Problem: `validation`, naming each field.
     """
+    if isinstance(value, dict) and len(value) > MOST_MEMBERS:
+        refused = [{"pointer": "", "detail": f"holds {len(value)} members; at most {MOST_MEMBERS} are read"}]
+        raise Problem("validation", "The body has too many members.", refused)
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -85,6 +125,9 @@ def query(request: Request, known: Mapping[str, Callable[[str], Any]]) -> dict[s
     """
     if not request.query_string:
         return {}
+    if (count := request.query_string.count(b"&") + 1) > MOST_PARAMETERS:
+        refused = [{"parameter": "", "detail": f"{count} parameters; at most {MOST_PARAMETERS} are read"}]
+        raise Problem("validation", "The query has too many parameters.", refused)
     values: dict[str, Any] = {}
     errors = []
     for name, texts in request.args.lists():

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from flask import Flask, Response, request
 from pydantic import BaseModel, ConfigDict, Field
 
+from .clients import MANY_ITEMS, turn
 from .collection import Collection, Item, Job, dumps
 from .idempotency import Answer, InFlight, Key, kept_answer, key_of, once
 from .inbound import MAX_ID, choices, number, numbers, parse, path_id, query, read_body, validate
@@ -83,6 +84,13 @@ def register(
         body = read_body(request, body_limit)
         key = key_of(request, body)
         items = parse(Batch, body).items
+        if len(items) <= MANY_ITEMS:
+            return batch_once(key, items)
+        with turn():
+            return batch_once(key, items)
+
+    def batch_once(key: Key | None, items: list[Any]) -> Response:
+        rows = len(items)
 
         def prepare() -> Job:
             checked: list[Any] = []
@@ -91,15 +99,22 @@ def register(
                     checked.append(validate(resource.new, item))
                 except Problem as problem:
                     checked.append(problem)
+            items.clear()  # what was sent can be far larger than what is kept of it
             ready = iter(resource.prepare([new for new in checked if not isinstance(new, Problem)]))
             prepared = [new if isinstance(new, Problem) else next(ready) for new in checked]
             return partial(collection.create_batch, prepared, request_id.get())
 
-        return create_once(key, len(items), prepare)
+        return create_once(key, rows, prepare)
 
     @app.get(path, endpoint="list")
     def list_() -> Response:
         given = query(request, list_query)
+        if max(given.get("limit", 0), len(given.get("ids", ()))) <= MANY_ITEMS:
+            return listed(given)
+        with turn():
+            return listed(given)
+
+    def listed(given: dict[str, Any]) -> Response:
         if ids := given.pop("ids", None):
             names = given.pop("expand", [])
             if given:
