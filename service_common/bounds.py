@@ -9,7 +9,7 @@ from gunicorn.http.parser import RequestParser
 
 LARGEST_HEAD = 16 << 10  # bytes of header fields; also of trailers
 MOST_CHUNKS = 4096  # of one body; a byte in each would cost a thousand times what the bytes do
-MOST_DISCARDED = 8 << 20  # bytes of a refused body that are read until its client listens; then it is cut off
+MOST_DISCARDED = 2 << 20  # bytes of a refused body that are read, so that its client can still read the answer
 
 
 class Chunks(ChunkedReader):  # type: ignore[misc]

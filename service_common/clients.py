@@ -1,5 +1,6 @@
 """What clients may hold: connections, time, memory, turns. Where one is short, who has held on longest gives way."""
 
+import ctypes
 import errno
 import logging
 import resource
@@ -8,7 +9,7 @@ import time
 from collections import Counter as Tally
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from socket import SHUT_WR, SO_LINGER, SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
 from typing import Any
@@ -28,11 +29,15 @@ LONG_BODY = 8 << 10  # bytes; a longer one counts towards the bytes that all cli
 LARGE_BODY = 64 << 10  # bytes; parsing a larger one takes so long that it waits for its turn
 MANY_ITEMS = 100  # in one list or batch: more than these wait for their turn
 LARGE_AT_ONCE = 4  # requests with large bodies or many items that are worked on at the same time
-SPARE = 64  # connections above the limit, taken while those that give way are being closed
-SHARE_TO_END = 16  # one connection in so many gives way at once: finding them costs, so it is done seldom
+SOON_S = 1e-6  # not 0: that is before the loop looks whether anything else has happened, 50 times in a row
+SPARE = 256  # connections above the limit, taken while those that give way are being closed
+SHARE_TO_END = 8  # one connection in so many gives way at once: finding them costs, so it is done seldom
+SEARCH_EVERY_S = 0.01  # for connections that may give way
 OTHER_FILES = 128  # file descriptors that are not clients' connections
 KERNEL_BUFFER = 64 << 10  # bytes in the kernel for each direction of a connection
 PRESSING = 4 << 10  # bytes received at once, after which the other connections have their turn
+M_MMAP_THRESHOLD = -3  # of malloc.h
+LARGE_BLOCK = 128 << 10  # bytes
 UNREAD = 64 << 10  # bytes taken off a connection before it closes, so that its client can still read the answer
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what has not been sent is thrown away
 
@@ -60,14 +65,17 @@ class Connection(socket):  # type: ignore[misc]
         self.held = 0
         self.ending = False
         self.pressing = False
+        self.left = False
         self.between = Between(self)
 
     def recv(self, *args: Any) -> bytes:
         if self.pressing:
-            gevent.sleep(0)  # who sends without a pause must not keep the others waiting
+            gevent.sleep(SOON_S)  # who sends without a pause must not keep the others waiting
         data: bytes = super().recv(*args)
         self.pressing = len(data) > PRESSING
-        if self.phase is IDLE and data:
+        if not data:
+            self.left = True
+        elif self.phase is IDLE:
             self.phase = HEAD
             self.since = time.monotonic()
         return data
@@ -136,13 +144,12 @@ class Connection(socket):  # type: ignore[misc]
         """Close it such that a client who is still sending can read what was answered."""
         if self in self.clients.connections:
             self.clients.forget(self)
-            try:
-                self._sock.shutdown(SHUT_WR)
-                left = UNREAD
-                while left > 0 and (piece := self._sock.recv(left)):
-                    left -= len(piece)
-            except OSError:
-                pass  # nothing more was sent, or the client has gone
+            if not self.left:
+                with suppress(OSError):  # nothing more was sent, or the client has gone
+                    self._sock.shutdown(SHUT_WR)
+                    unread = UNREAD
+                    while unread > 0 and (piece := self._sock.recv(unread)):
+                        unread -= len(piece)
         super().close()
 
 
@@ -184,6 +191,7 @@ class Clients:
         self.ending = 0  # connections that are about to be closed
         self.ended: Tally[str] = Tally()  # connections, by the reason
         self.turns = Turns(LARGE_AT_ONCE, settings.write_timeout)
+        self._searched = 0.0
         self._told: Tally[str] = Tally()
         self._metric = Counter(
             "http_connections_ended", "Connections ended by a limit.", ("reason",), registry=registry
@@ -195,6 +203,7 @@ class Clients:
     def serve(self, listener: Any, handle: Any) -> "Server":
         """Start to accept connections at `listener`, each handled by `handle(connection, address)` in a greenlet."""
         self.most = min(self.most, descriptors(self.most + SPARE + OTHER_FILES) - SPARE - OTHER_FILES)
+        give_memory_back()
         for option in (SO_RCVBUF, SO_SNDBUF):  # its connections inherit them
             listener.setsockopt(SOL_SOCKET, option, KERNEL_BUFFER)
         server = Server(listener, handle, self)
@@ -211,7 +220,8 @@ class Clients:
                 self.ended["client"] += 1
                 connection.close()
                 return
-        if len(self.connections) - self.ending > self.most:
+        if len(self.connections) - self.ending > self.most and connection.since > self._searched + SEARCH_EVERY_S:
+            self._searched = connection.since
             self._make_room()
 
     def forget(self, connection: Connection) -> None:
@@ -231,8 +241,9 @@ class Clients:
         for one in holders:
             if missing <= 0:
                 break
-            one.end("bytes")
             missing -= one.held
+            one.let_go()  # by now, not when it has gone: else it would be counted on twice
+            one.end("bytes")
         return missing <= 0
 
     def _make_room(self) -> None:
@@ -273,18 +284,20 @@ class Clients:
 class Server(StreamServer):  # type: ignore[misc]
     """Accepts connections of `clients`."""
 
+    max_accept = 200  # at once: when the queue of those to be accepted is full, others have to ask for seconds
+
     def __init__(self, listener: Any, handle: Any, clients: Clients) -> None:
         super().__init__(listener, partial(serve_one, handle), spawn=Pool(clients.most + SPARE))
         self._clients = clients
 
     def do_read(self) -> tuple[Connection, Any] | None:
-        accepted = super().do_read()
-        if accepted is None:
+        listener = self.socket
+        try:
+            descriptor, address = listener._accept()
+        except BlockingIOError:
             return None
-        plain, address = accepted
-        family, type, proto = plain.family, plain.type, plain.proto
         host = address[0] if isinstance(address, tuple) else ""
-        connection = Connection(family, type, proto, plain.detach(), host, self._clients)
+        connection = Connection(listener.family, listener.type, listener.proto, descriptor, host, self._clients)
         self._clients.admit(connection)
         return connection, address
 
@@ -296,6 +309,13 @@ def serve_one(handle: Any, connection: Connection, address: Any) -> None:
         connection.greenlet = greenlet
         greenlet.connection = connection
         handle(connection, address)
+
+
+def give_memory_back() -> None:
+    """Have the C library return every large block as it is freed: it would keep what one flood made it take."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
 def descriptors(wanted: int) -> int:
@@ -334,6 +354,7 @@ class Turns:
         else:
             self._wait(address)
         try:
+            gevent.sleep(SOON_S)
             yield
         finally:
             self._pass_on()

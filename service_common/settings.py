@@ -55,7 +55,7 @@ class Settings(BaseModel):
     body_timeout: Seconds = Field(30, description="seconds a request's body may take, all of it")
     answer_timeout: Seconds = Field(30, description="seconds a client may take to read an answer, all of it")
     max_held_bytes: int = Field(
-        32 << 20, ge=1, description="bytes that long bodies and unread answers may hold together"
+        16 << 20, ge=1, description="bytes that long bodies and unread answers may hold together"
     )
     rate_limit: str = Field("", description="requests of one address, such as `100/second`; none when empty")
     write_queue_limit: int = Field(1000, ge=1, description="writes that may wait; one more is `overloaded`")
