@@ -68,8 +68,9 @@ class Service(Flask):
         if request is None:
             return None
         path = request.path
-        if request.environ["PATH_INFO"].startswith("//"):  # Werkzeug would take it for one slash
-            path = f"/.{request.environ['PATH_INFO']}"  # leads nowhere
+        sent = request.environ.get("RAW_URI", "")
+        if request.environ["PATH_INFO"].startswith("//") or ("%2" in sent and "%2f" in sent.partition("?")[0].lower()):
+            path = f"/.{path}"  # leads nowhere: Werkzeug would take it for one slash, or for another path
         adapter = Matched(self.url_map, "localhost", "/", "", "http", path, request.method)
         adapter.rule = self.fixed_routes.get((request.method, path))
         return adapter

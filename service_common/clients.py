@@ -220,9 +220,8 @@ class Clients:
                 self.ended["client"] += 1
                 connection.close()
                 return
-        if len(self.connections) - self.ending > self.most and connection.since > self._searched + SEARCH_EVERY_S:
-            self._searched = connection.since
-            self._make_room()
+        if connection.since > self._searched + SEARCH_EVERY_S:
+            self._make_room(connection.since)
 
     def forget(self, connection: Connection) -> None:
         """A connection is closed: it holds nothing any more."""
@@ -246,10 +245,22 @@ class Clients:
             one.end("bytes")
         return missing <= 0
 
-    def _make_room(self) -> None:
+    def _make_room(self, now: float, of_anyone: bool = False) -> None:
+        """Where there are too many connections, end those that have waited longest, of the address that has most.
+
+        Those that have just been accepted do not wait yet; so others give way only where none of that address does
+        for a while.
+        """
+        over = len(self.connections) - self.ending - self.most
+        if over <= 0:
+            return
+        self._searched = now
         crowd = max(self.addresses, key=self.addresses.__getitem__)
-        count = max(1, self.most // SHARE_TO_END)
-        if not self._end_longest((one for one in self.connections if one.address == crowd), count, "room"):
+        count = max(over, self.most // SHARE_TO_END)
+        if (
+            not self._end_longest((one for one in self.connections if one.address == crowd), count, "room")
+            and of_anyone
+        ):
             self._end_longest(self.connections, count, "room")
 
     def _end_longest(self, among: Iterable[Connection], count: int, reason: str) -> int:
@@ -271,6 +282,7 @@ class Clients:
         for connection in self.connections:
             if now - connection.since > self.limits[connection.phase] and connection.blocked():
                 connection.end(connection.phase)
+        self._make_room(now, of_anyone=True)
         if self.ended != self._told:
             new = self.ended - self._told
             self._told = self.ended.copy()

@@ -20,12 +20,14 @@ Body = TypeVar("Body", bound=BaseModel)
 
 
 def read_body(request: Request, limit: int) -> bytes:
-    """The bytes of a JSON request, at most `limit`.
+    """The bytes of a JSON request, at most `limit`; one with a body takes no query parameters.
 
     Raises:
-        Problem: `unsupported-media-type`, `malformed-body`, `body-too-large`, `overloaded`.
+        Problem: `unsupported-media-type`, `malformed-body`, `body-too-large`, `validation`, `overloaded`.
     """
     environ = request.environ
+    if environ["QUERY_STRING"]:
+        query(request, {})
     if environ.get("CONTENT_TYPE") != "application/json" or "HTTP_CONTENT_ENCODING" in environ:
         _check_media_type(request)
     if environ.get("HTTP_TRANSFER_ENCODING", "chunked").lower() != "chunked":

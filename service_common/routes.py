@@ -31,10 +31,15 @@ class Batch(BaseModel):
 
 
 def if_match() -> Callable[[str], bool]:
-    """Whether an entity tag satisfies the If-Match of the current request; without one, any does."""
-    if "If-Match" not in request.headers:
+    """Whether an entity tag satisfies the If-Match of the current request; without one, any does.
+
+    What is not written as RFC 9110 says is not satisfied: a condition that cannot be read must not let a write through.
+    """
+    condition = request.environ.get("HTTP_IF_MATCH")
+    if condition is None or condition == "*":
         return lambda tag: True
-    return request.if_match.contains
+    tags = {part.strip(" \t") for part in condition.split(",")}
+    return lambda tag: f'"{tag}"' in tags
 
 
 def register(
@@ -154,5 +159,6 @@ def register(
 
     @app.delete(f"{path}/<id>", endpoint="delete")
     def delete(id: str) -> Response:
+        query(request, {})
         writer.write(partial(collection.delete, path_id(id), if_match()))
         return Response(status=204)

@@ -116,10 +116,18 @@ def require_host(request: Any) -> None:
 
 
 class Log(Logger):  # type: ignore[misc]
-    """gunicorn's log without its lines for requests: each service writes its own."""
+    """gunicorn's log without its lines for requests: each service writes its own. Nor does it quote what was sent."""
 
     def access(self, *_args: Any) -> None:
         return None
+
+    def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        if msg.startswith("Invalid request from"):
+            msg = ": ".join(msg.split(": ")[:2])  # who, and what is wrong; the rest quotes it, and may be a secret
+        super().warning(msg, *args, **kwargs)
+
+    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        super().exception(msg, *(str(arg).partition("?")[0] for arg in args), **kwargs)
 
 
 class Worker(GeventWorker):  # type: ignore[misc]
