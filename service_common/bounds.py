@@ -35,8 +35,11 @@ class BoundedRequest(Request):  # type: ignore[misc]
 
     def set_body_reader(self) -> None:
         super().set_body_reader()
-        if type(self.body.reader) is ChunkedReader:
+        reader = self.body.reader
+        if type(reader) is ChunkedReader:
             self.body = Body(Chunks(self, self.unreader))
+        elif reader.length > MOST_DISCARDED:
+            self.force_close()  # whether it is taken or refused: in time for the answer to say so
 
 
 class BoundedParser(RequestParser):  # type: ignore[misc]
@@ -56,3 +59,9 @@ class BoundedParser(RequestParser):  # type: ignore[misc]
                 return True
             left -= len(piece)
         return False
+
+
+def close_after(body: Any) -> None:
+    """Have the connection closed after the answer, which says so, since the rest of this chunked body is not read."""
+    if isinstance(reader := getattr(body, "reader", None), ChunkedReader):
+        reader.req.force_close()

@@ -28,7 +28,7 @@ from .settings import Settings
 LONG_BODY = 8 << 10  # bytes; a longer one counts towards the bytes that all clients may hold
 LARGE_BODY = 64 << 10  # bytes; parsing a larger one takes so long that it waits for its turn
 MANY_ITEMS = 100  # in one list or batch: more than these wait for their turn
-LARGE_AT_ONCE = 4  # requests with large bodies or many items that are worked on at the same time
+LARGE_AT_ONCE = 2  # requests with large bodies or many items that are worked on at the same time
 SOON_S = 1e-6  # not 0: that is before the loop looks whether anything else has happened, 50 times in a row
 SPARE = 256  # connections above the limit, taken while those that give way are being closed
 SHARE_TO_END = 8  # one connection in so many gives way at once: finding them costs, so it is done seldom

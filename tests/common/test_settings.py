@@ -16,6 +16,8 @@ from service_common.settings import Settings
         ("LOOKUP_ATTEMPT_TIMEOUT", ["0", "x"]), ("BREAKER_FAILURES", ["0", "x"]), ("BREAKER_COOLDOWN", ["0", "x"]), ("ACCESS_LOG", ["perhaps", "2"]),
         ("USERS_URL", ["users:8000", "ftp://users", "http://", "http://users:0", "http://users:x", "http://users/?a=1", "http://me@users", "/"]),
         ("PRODUCTS_URL", ["products"]),
+        ("MAX_CONNECTIONS", ["0", "-1", "x"]), ("MAX_CONNECTIONS_PER_CLIENT", ["-1", "x"]), ("MAX_HELD_BYTES", ["0", "x"]),
+        ("KEEPALIVE_TIMEOUT", ["0", "x"]), ("HEADER_TIMEOUT", ["0", "x"]), ("BODY_TIMEOUT", ["0", "inf"]), ("ANSWER_TIMEOUT", ["0", "x"]),
     ],
 )  # fmt: skip
 def test_an_unusable_setting_is_named_and_says_what_is_wrong(name: str, values: list[str]) -> None:

@@ -47,7 +47,7 @@ class Place:
         return connection
 
 
-def hold(place: Place, count: int, over: threading.Event, sent: bytes, drip: bytes) -> None:
+def hold(place: Place, count: int, over: threading.Event, seen: Counter[str], sent: bytes, drip: bytes = b"") -> None:
     """Open `count` connections, send each `sent`, then `drip` once a second; those that are closed are opened again."""
     connections: list[socket.socket | None] = [None] * count
     while not over.is_set():
@@ -56,6 +56,7 @@ def hold(place: Place, count: int, over: threading.Event, sent: bytes, drip: byt
             try:
                 if connection is None:
                     connections[index] = connection = place.connect()
+                    seen["opened"] += 1
                     connection.sendall(sent)
                 elif drip:
                     connection.sendall(drip)
@@ -137,20 +138,20 @@ def get(path: bytes) -> bytes:
     return b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
-def silent(place: Place, count: int, over: threading.Event, _seen: Counter[str]) -> None:
-    hold(place, count, over, b"", b"")
+def silent(place: Place, count: int, over: threading.Event, seen: Counter[str]) -> None:
+    hold(place, count, over, seen, b"")
 
 
-def stalled_heads(place: Place, count: int, over: threading.Event, _seen: Counter[str]) -> None:
-    hold(place, count, over, b"GET /users HTTP/1.1\r\nHost: x\r\nX-Slow: ", b"a")
+def stalled_heads(place: Place, count: int, over: threading.Event, seen: Counter[str]) -> None:
+    hold(place, count, over, seen, b"GET /users HTTP/1.1\r\nHost: x\r\nX-Slow: ", b"a")
 
 
-def stalled_bodies(place: Place, count: int, over: threading.Event, _seen: Counter[str]) -> None:
-    hold(place, count, over, post(b"/users", b" " * 10_000)[:-9_000], b" ")
+def stalled_bodies(place: Place, count: int, over: threading.Event, seen: Counter[str]) -> None:
+    hold(place, count, over, seen, post(b"/users", b" " * 10_000)[:-9_000], b" ")
 
 
-def slow_readers(place: Place, count: int, over: threading.Event, _seen: Counter[str]) -> None:
-    hold(place, count, over, get(b"/users?limit=1000"), b"")
+def slow_readers(place: Place, count: int, over: threading.Event, seen: Counter[str]) -> None:
+    hold(place, count, over, seen, get(b"/users?limit=1000"))
 
 
 def everything_stalled(place: Place, count: int, over: threading.Event, seen: Counter[str]) -> None:
@@ -194,9 +195,9 @@ def too_large_bodies(place: Place, count: int, over: threading.Event, seen: Coun
     ask(place, count, over, seen, lambda: body)
 
 
-def stalled_large_bodies(place: Place, count: int, over: threading.Event, _seen: Counter[str]) -> None:
+def stalled_large_bodies(place: Place, count: int, over: threading.Event, seen: Counter[str]) -> None:
     """A mebibyte each but for its last byte."""
-    hold(place, count, over, post(b"/users", b" " * MIB)[:-1], b"")
+    hold(place, count, over, seen, post(b"/users", b" " * MIB)[:-1])
 
 
 def tiny_chunks(place: Place, count: int, over: threading.Event, seen: Counter[str]) -> None:
@@ -241,9 +242,9 @@ def queries(place: Place, count: int, over: threading.Event, seen: Counter[str])
     ask(place, count, over, seen, lambda: get(path))
 
 
-def pipelines(place: Place, count: int, over: threading.Event, _seen: Counter[str]) -> None:
+def pipelines(place: Place, count: int, over: threading.Event, seen: Counter[str]) -> None:
     """Requests without end, whose answers nobody reads."""
-    hold(place, count, over, get(b"/users?limit=100") * 200, get(b"/users?limit=100") * 20)
+    hold(place, count, over, seen, get(b"/users?limit=100") * 200, get(b"/users?limit=100") * 20)
 
 
 @dataclass(frozen=True)
@@ -277,6 +278,7 @@ class Seen:
     friends: list[float]
     failed: Counter[str]  # of the friends' requests
     memory: float
+    refused: int  # of them: 503, nothing written
     hostile: Counter[str]  # how the flood's requests were answered
     internal: int  # answers of 500, of all
     stray_rows: int  # written, and never acknowledged to a friend
@@ -288,24 +290,25 @@ class Seen:
         told = ", ".join(f"{what} {count}" for what, count in sorted(self.hostile.items()))
         return (
             f"| {self.name} | {self.count:,} | {max(self.livez) * 1000:.0f} ms of {len(self.livez)}"
-            f" | {self.p99() * 1000:.0f} ms of {len(self.friends):,} | {sum(self.failed.values())}"
+            f" | {self.p99() * 1000:.0f} ms of {len(self.friends):,} | {self.refused} | {sum(self.failed.values())}"
             f" | {self.memory:.0f} MB | {self.internal} | {self.stray_rows} | {told} |"
         )
 
 
 HEADINGS = (
-    "| flood | connections | slowest `/livez` | p99 of others | others failed | peak memory | 500s | stray rows | hostile requests |\n"
-    "|---|---|---|---|---|---|---|---|---|"
+    "| flood | connections | slowest `/livez` | p99 of others | refused (503) | failed | peak memory | 500s | stray rows | hostile requests |\n"
+    "|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
-def attack_in_process(flood: Flood, place: Place, count: int, over: Any, told: Any) -> None:
+def attack_in_process(flood: Flood, place: Place, count: int, begun: Any, over: Any, told: Any) -> None:
     """What the process of an attack runs, until `over`."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
     seen: Counter[str] = Counter()
     stop = threading.Event()
     threading.Thread(target=flood.attack, args=(place, count, stop, seen), daemon=True).start()
+    begun.set()
     over.wait()
     stop.set()
     told.put(seen.copy())
@@ -329,12 +332,12 @@ def run(fleet: Fleet, flood: Flood, count: int, seconds: float, own_address: boo
     target: Process = getattr(fleet, flood.service)
     before = rows(fleet)
     written: Counter[str] = Counter()
-    seen = Seen(flood.name, count, [], [], Counter(), 0.0, Counter(), 0, 0)
+    seen = Seen(flood.name, count, [], [], Counter(), 0.0, 0, Counter(), 0, 0)
     over = threading.Event()
     spawn = multiprocessing.get_context("spawn")
-    ended, told = spawn.Event(), spawn.Queue()
+    begun, ended, told = spawn.Event(), spawn.Event(), spawn.Queue()
     place = Place(target.port, HOSTILE if own_address else FRIENDLY)
-    process = spawn.Process(target=attack_in_process, args=(flood, place, count, ended, told), daemon=True)
+    process = spawn.Process(target=attack_in_process, args=(flood, place, count, begun, ended, told), daemon=True)
 
     def probe() -> None:
         while not over.is_set():
@@ -353,7 +356,7 @@ def run(fleet: Fleet, flood: Flood, count: int, seconds: float, own_address: boo
         for number in itertools.count():
             if over.is_set():
                 return
-            email = f"friend-{flood.name.replace(' ', '-')}-{index}-{number}@example.com"
+            email = f"friend-{before['users']}-{index}-{number}@example.com"
             for service, body in (
                 ("users", {"name": "Friend", "email": email}),
                 ("orders", {"user_id": 1, "product_id": 1, "quantity": 1}),
@@ -364,6 +367,9 @@ def run(fleet: Fleet, flood: Flood, count: int, seconds: float, own_address: boo
                     made = session.post(url, json=body, timeout=PATIENCE_S)
                     seen.friends.append(time.monotonic() - began)
                     written[service] += made.status_code == 201
+                    if made.status_code == 503:
+                        seen.refused += 1
+                        continue
                     if made.status_code != 201:
                         seen.failed[made.text[:100]] += 1
                         continue
@@ -376,6 +382,7 @@ def run(fleet: Fleet, flood: Flood, count: int, seconds: float, own_address: boo
 
     threads = [threading.Thread(target=probe), *(threading.Thread(target=go_on, args=(n,)) for n in range(FRIENDS))]
     process.start()
+    assert begun.wait(PATIENCE_S)
     for thread in threads:
         thread.start()
     try:
@@ -394,16 +401,17 @@ def run(fleet: Fleet, flood: Flood, count: int, seconds: float, own_address: boo
     seen.failed = +seen.failed
     seen.internal = sum(process.logged().count('"status":500') for process in fleet.all)
     after = rows(fleet)
-    seen.stray_rows = sum((after - before - written).values()) - seen.hostile["201"]
+    seen.stray_rows = sum((after - before - written).values())
     return seen
 
 
 def rows(fleet: Fleet) -> Counter[str]:
-    """How many rows there are in each database."""
+    """How many rows there are in each database, without those that the flood of keys writes by right."""
     found: Counter[str] = Counter()
     for process in fleet.all:
+        condition = " WHERE email NOT LIKE 'flood-%'" if process.service == "users" else ""
         db = apsw.Connection(str(process.database), flags=apsw.SQLITE_OPEN_READONLY)
-        found[process.service] = db.execute(f"SELECT count(*) FROM {process.service}").fetchall()[0][0]
+        found[process.service] = db.execute(f"SELECT count(*) FROM {process.service}{condition}").fetchall()[0][0]
         db.close()
     return found
 
