@@ -122,7 +122,10 @@ def validate(model: type[Body], value: Any) -> Body:
         problem = from_validation(error)
     # Raised here, so that it does not keep `error`: pydantic's errors hold the validators' own, which hold frames, and
     # the garbage collector cannot look into them. A batch, which keeps its problems, would never be freed.
-    raise problem
+    try:
+        raise problem
+    finally:
+        del problem  # its traceback leads here: the two would keep each other, and the body
 
 
 def crowded(unknown: Collection[str]) -> Problem:

@@ -103,7 +103,7 @@ def register(
                 try:
                     checked.append(validate(resource.new, item))
                 except Problem as problem:
-                    checked.append(problem)
+                    checked.append(problem.with_traceback(None))  # which leads here, and would keep all of this
             items.clear()  # what was sent can be far larger than what is kept of it
             ready = iter(resource.prepare([new for new in checked if not isinstance(new, Problem)]))
             prepared = [new if isinstance(new, Problem) else next(ready) for new in checked]

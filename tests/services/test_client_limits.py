@@ -305,3 +305,18 @@ def test_large_requests_are_worked_on_a_few_at_a_time_and_the_others_between(fur
         over.set()
         for thread in threads:
             thread.join()
+
+
+def test_what_was_refused_is_freed_with_its_answer(furnished: Process) -> None:
+    """An error whose traceback leads to itself keeps the body until a garbage collection, which is seldom."""
+    long_text = b'"' + b"a" * (MIB - 2) + b'"'
+    taken = json.dumps({"items": [{"name": "A", "email": "1@example.com"}] * 1000}).encode()
+    wrong = json.dumps({"items": [{}] * 1000}).encode()
+    bodies = [(long_text, "", 422), (wrong, "/batch", 200), (taken, "/batch", 200)]
+    for body, path, status in bodies:
+        assert post(furnished, body, path).status_code == status
+    before = furnished.resident_mb()
+    for body, path, _ in bodies:
+        for _ in range(40):
+            post(furnished, body, path)
+    assert furnished.resident_mb() - before < 25
