@@ -319,4 +319,4 @@ def test_what_was_refused_is_freed_with_its_answer(furnished: Process) -> None:
     for body, path, _ in bodies:
         for _ in range(40):
             post(furnished, body, path)
-    assert furnished.resident_mb() - before < 25
+        assert furnished.resident_mb() - before < 25
