@@ -9,6 +9,7 @@ from gunicorn.http.parser import RequestParser
 
 LARGEST_HEAD = 16 << 10  # bytes of header fields; also of trailers
 MOST_CHUNKS = 4096  # of one body; a byte in each would cost a thousand times what the bytes do
+DISCARD_STEP = 8 << 10  # bytes; less than this is kept while the next ones are waited for
 MOST_DISCARDED = 2 << 20  # bytes of a refused body that are read, so that its client can still read the answer
 
 
@@ -54,7 +55,7 @@ class BoundedParser(RequestParser):  # type: ignore[misc]
         body = self.mesg.body
         left = MOST_DISCARDED
         while left > 0 and not body.failed:
-            piece = body.read(1 << 16)
+            piece = body.read(DISCARD_STEP)
             if not piece:
                 return True
             left -= len(piece)
