@@ -150,6 +150,8 @@ class Connection(socket):  # type: ignore[misc]
                     unread = UNREAD
                     while unread > 0 and (piece := self._sock.recv(unread)):
                         unread -= len(piece)
+            self.greenlet = None  # these two lead back here: without them it is freed at once
+            del self.between
         super().close()
 
 
@@ -202,7 +204,8 @@ class Clients:
 
     def serve(self, listener: Any, handle: Any) -> "Server":
         """Start to accept connections at `listener`, each handled by `handle(connection, address)` in a greenlet."""
-        self.most = min(self.most, descriptors(self.most + SPARE + OTHER_FILES) - SPARE - OTHER_FILES)
+        granted = descriptors(self.most + SPARE + OTHER_FILES)
+        self.most = max(1, min(self.most, granted - SPARE - OTHER_FILES))
         give_memory_back()
         for option in (SO_RCVBUF, SO_SNDBUF):  # its connections inherit them
             listener.setsockopt(SOL_SOCKET, option, KERNEL_BUFFER)

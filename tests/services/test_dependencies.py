@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -47,6 +46,10 @@ class Fake:
 
     def __init__(self, answer: bytes) -> None:
         self.first: list[bytes] = []  # answered once each, before the others
+        self.endless = (
+            b"",
+            b"",
+        )  # in place of all others: the first once, then the second again and again, without a pause
         self.answer: bytes | None = answer
         self.asked: list[str] = []
         self.closed = threading.Event()
@@ -60,7 +63,9 @@ class Fake:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 fake.asked.append(self.path)
-                if (answer := fake.first.pop(0) if fake.first else fake.answer) is None:
+                if fake.endless[1]:
+                    self.pour(*fake.endless)
+                elif (answer := fake.first.pop(0) if fake.first else fake.answer) is None:
                     fake.closed.wait()
                 else:
                     whole = answer.removesuffix(DRIP)
@@ -68,6 +73,12 @@ class Fake:
                     while whole != answer and not fake.closed.wait(DRIP_S):
                         self.wfile.write(whole[-1:])
                 self.close_connection = True
+
+            def pour(self, once: bytes, again: bytes) -> None:
+                with suppress(OSError):  # until the client closes
+                    self.wfile.write(once)
+                    while not fake.closed.is_set():
+                        self.wfile.write(again * (1 + (1 << 16) // len(again)))
 
             def log_message(self, *_args: Any) -> None:
                 return None
@@ -104,35 +115,6 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         yield running
     finally:
         running.close()
-
-
-class Firehose:
-    """A service that answers `head`, then `more` again and again without a pause, until its client closes."""
-
-    def __init__(self, head: bytes, more: bytes) -> None:
-        self._answer = head, more * (1 + (1 << 16) // len(more))
-        self.asked = 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                threading.Thread(target=self._pour, args=self._listener.accept()[:1], daemon=True).start()
-
-    def _pour(self, connection: socket.socket) -> None:
-        head, more = self._answer
-        with connection, suppress(OSError):
-            connection.recv(1 << 16)
-            self.asked += 1
-            connection.sendall(head)
-            while True:
-                connection.sendall(more)
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
 
 
 def mend(shop: Shop) -> None:
@@ -270,34 +252,26 @@ STREAMS = {
 
 
 @pytest.mark.parametrize("case", STREAMS)
-def test_who_answers_without_end_and_without_a_pause_keeps_nobody_waiting(tmp_path: Path, case: str) -> None:
-    users, products = Firehose(*STREAMS[case]), Fake(page(PRODUCT))
-    env = {
-        "USERS_URL": users.url, "PRODUCTS_URL": products.url, "LOOKUP_TIMEOUT": str(LOOKUP_TIMEOUT_S),
-        "LOOKUP_ATTEMPT_TIMEOUT": "0.4", "BREAKER_COOLDOWN": "0.12",
-    }  # fmt: skip
-    orders = Process("orders", "orders_service.app:create_app()", tmp_path, env).start()
+def test_who_answers_without_end_and_without_a_pause_keeps_nobody_waiting(sound: Shop, case: str) -> None:
+    before, memory = rows(sound.orders), sound.orders.resident_mb()
+    sound.users.endless = STREAMS[case]
     try:
-        memory = orders.resident_mb()
-        for _ in range(2):
-            with ThreadPoolExecutor(1) as pool:
-                order = pool.submit(timed, lambda: post(orders, ORDER))
-                slowest = 0.0
-                while not order.done():
-                    answer, took = timed(lambda: send(orders, "GET", "/livez"))
-                    assert answer.status_code == 200
-                    slowest = max(slowest, took)
-            answer, took = order.result()
-            refused(answer, "dependency-unavailable")
-            assert took < LOOKUP_TIMEOUT_S + SLACK_S
-            assert slowest < SLACK_S
-        assert users.asked >= 1
-        assert rows(orders) == 0
-        assert orders.resident_mb() - memory < 40
+        with ThreadPoolExecutor(1) as pool:
+            order = pool.submit(timed, lambda: post(sound.orders, ORDER))
+            slowest = 0.0
+            while not order.done():
+                answer, took = timed(lambda: send(sound.orders, "GET", "/livez"))
+                assert answer.status_code == 200
+                slowest = max(slowest, took)
+        answer, took = order.result()
     finally:
-        users.close()
-        products.close()
-        orders.stop()
+        sound.users.endless = (b"", b"")
+    refused(answer, "dependency-unavailable")
+    assert took < LOOKUP_TIMEOUT_S + SLACK_S
+    assert slowest < SLACK_S
+    assert sound.users.asked
+    assert rows(sound.orders) == before
+    assert sound.orders.resident_mb() - memory < 40
 
 
 def test_a_failed_attempt_is_repeated_within_the_deadline(sound: Shop) -> None:
