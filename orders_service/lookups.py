@@ -15,7 +15,9 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import gevent
+import gevent.socket
 import requests
+import urllib3
 from gevent.event import AsyncResult, Event
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError
@@ -23,6 +25,7 @@ from requests.adapters import HTTPAdapter
 from typing_extensions import TypedDict
 
 from service_common.fields import CONTROL, Id
+from service_common.ijson import commas
 from service_common.logs import request_id as current_request_id
 from service_common.problems import Problem
 from service_common.settings import Settings
@@ -30,6 +33,9 @@ from service_common.settings import Settings
 MOST_IDS = 500  # of one request: the contract of `?ids=`
 LONGEST_IDS = 7000  # characters of one request's ids: a request line may have about 8190
 LARGEST_ANSWER = 4 << 20  # bytes; 500 items of the longest names stay below it
+MOST_VALUES = 20_000  # of an answer; 500 items have a tenth
+PRESSING = 8 << 10  # bytes received at once, after which other work has its turn
+SOON_S = 1e-6  # not 0: that is before the loop looks whether a deadline has passed
 RESOLVE_EVERY_S = 1.0  # how often the address behind a name is looked at
 FIRST_PAUSE_S = 0.02  # before the first retry; doubles each time, with jitter
 
@@ -61,6 +67,39 @@ class ProductPage(TypedDict):
     """An answer of products to `?ids=`."""
 
     items: list[Product]
+
+
+class Incoming(gevent.socket.socket):  # type: ignore[misc]
+    """What another service sends. One that never pauses would keep all else from running, its deadline included."""
+
+    def recv_into(self, *args: Any) -> int:
+        count: int = super().recv_into(*args)
+        if count >= PRESSING:
+            gevent.sleep(SOON_S)
+        return count
+
+
+class Connection(urllib3.connection.HTTPConnection):
+    """urllib3's connection, over such a socket."""
+
+    def _new_conn(self) -> Any:
+        plain = super()._new_conn()
+        timeout = plain.gettimeout()
+        connection = Incoming(plain.family, plain.type, plain.proto, fileno=plain.detach())
+        connection.settimeout(timeout)
+        return connection
+
+
+class Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = Connection
+
+
+class Adapter(HTTPAdapter):
+    """requests' adapter, over such connections."""
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": Pool}
 
 
 class Unavailable(Exception):
@@ -156,11 +195,17 @@ class Remote:
                 raise ValueError(f"status {answer.status_code}")
             if answer.headers.get("Content-Encoding", "identity") != "identity":
                 raise ValueError("a compressed answer, which was not asked for")
+            if answer.headers.get("Content-Type", "").partition(";")[0] != "application/json":
+                raise ValueError("an answer that does not say it is JSON")
+            if not answer.headers.get("Content-Length", "0").isdecimal():
+                raise ValueError("an answer of no length that can be read")
             body = bytearray()
             for piece in answer.iter_content(1 << 16):
                 body += piece
                 if len(body) > LARGEST_ANSWER:
                     raise ValueError(f"an answer of more than {LARGEST_ANSWER} bytes")
+        if body.count(b",") > MOST_VALUES and commas(bytes(body)) > MOST_VALUES:
+            raise ValueError(f"an answer of more than {MOST_VALUES} values")
         try:
             page: dict[str, list[dict[str, Any]]] = self._page.validate_json(bytes(body))
         except ValidationError as error:
@@ -196,7 +241,7 @@ class Remote:
     def _new_session(self) -> requests.Session:
         session = requests.Session()
         session.trust_env = False  # no proxy, no .netrc: these are our own services
-        session.mount("http://", HTTPAdapter(pool_maxsize=4))
+        session.mount("http://", Adapter(pool_maxsize=4))
         return session
 
 

@@ -14,7 +14,8 @@ from flask.sessions import SessionInterface
 from prometheus_client import CollectorRegistry, ProcessCollector
 from werkzeug.routing import MapAdapter, Rule
 
-from . import access, health, observe, openapi, problems, routes
+from . import access, health, observe, openapi, problems, rates, routes
+from .clients import Clients
 from .collection import Collection, Resource, dumps
 from .idempotency import InFlight, purge
 from .logs import JsonFormatter
@@ -55,6 +56,7 @@ class Service(Flask):
     store: Store
     writer: Writer
     settings: Settings
+    clients: Clients
     draining = False  # the server has been told to stop
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,8 +68,9 @@ class Service(Flask):
         if request is None:
             return None
         path = request.path
-        if request.environ["PATH_INFO"].startswith("//"):  # Werkzeug would take it for one slash
-            path = f"/.{request.environ['PATH_INFO']}"  # leads nowhere
+        sent = request.environ.get("RAW_URI", "")
+        if request.environ["PATH_INFO"].startswith("//") or ("%2" in sent and "%2f" in sent.partition("?")[0].lower()):
+            path = f"/.{path}"  # leads nowhere: Werkzeug would take it for one slash, or for another path
         adapter = Matched(self.url_map, "localhost", "/", "", "http", path, request.method)
         adapter.rule = self.fixed_routes.get((request.method, path))
         return adapter
@@ -108,7 +111,9 @@ def build(resource: Resource, package: str, settings: Settings, registry: Collec
         timeout=settings.write_timeout,
         registry=registry,
     )
+    app.clients = app.extensions["clients"] = Clients(settings, registry)
     ProcessCollector(registry=registry)  # CPU time, memory and start of this process; only Linux tells
+    rates.limit(app, settings.rate_limit)
     observe.observe(app, registry, settings.access_log)
     access.protect(app, tokens)
     problems.register(app)

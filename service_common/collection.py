@@ -94,12 +94,14 @@ class Collection:
         """Insert what can be inserted, each item for itself, and answer 200."""
         results: list[dict[str, Any]] = []
         for ready in prepared:
-            try:
-                if isinstance(ready, Problem):
-                    raise ready
-                results.append({"status": 201, "item": self.item(self.insert(ready, db))})
-            except Problem as problem:
-                results.append({"status": problem.status, "problem": problem.body(request_id)})
+            problem = ready if isinstance(ready, Problem) else None
+            if problem is None:
+                try:
+                    results.append({"status": 201, "item": self.item(self.insert(ready, db))})
+                    continue
+                except Problem as raised:
+                    problem = raised.with_traceback(None)  # which leads here, and would keep all of this
+            results.append({"status": problem.status, "problem": problem.body(request_id)})
         return Answer(200, dumps({"results": results}).encode())
 
     def update(self, id: int, change: Any, matches: Callable[[str], bool], db: apsw.Connection) -> Row:
@@ -125,4 +127,5 @@ class Collection:
         column = str(error).rpartition(".")[2]
         if column not in self.resource.conflicts:
             raise error
-        return self.resource.conflicts[column]
+        known = self.resource.conflicts[column]
+        return Problem(known.kind, known.detail)  # one of its own: an error that is raised again keeps all its frames

@@ -55,8 +55,8 @@ IF_NONE_MATCH: Schema = {
     "schema": STRING,
     "description": "304 if this is still the ETag.",
 }
-READS = (401, 404, 422, 500, 503)
-WRITES = (400, 401, 404, 409, 413, 415, 422, 500, 503)
+READS = (401, 404, 422, 429, 500, 503)
+WRITES = (400, 401, 404, 409, 413, 415, 422, 429, 500, 503)
 
 
 def ref(name: str) -> Schema:

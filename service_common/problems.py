@@ -25,6 +25,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "unsupported-media-type": (415, "The body must be application/json"),
     "validation": (422, "The request is well-formed but wrong"),
     "idempotency-key-reused": (422, "The Idempotency-Key was used for another request"),
+    "too-many-requests": (429, "Too many requests from one address"),
     "overloaded": (503, "Too much is waiting; nothing was written"),
     "dependency-unavailable": (503, "Another service could not be asked; nothing was written"),
     "storage-unavailable": (503, "The database could not be written; nothing was written"),

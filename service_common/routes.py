@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from flask import Flask, Response, request
 from pydantic import BaseModel, ConfigDict, Field
 
+from .clients import MANY_ITEMS, turn
 from .collection import Collection, Item, Job, dumps
 from .idempotency import Answer, InFlight, Key, kept_answer, key_of, once
 from .inbound import MAX_ID, choices, number, numbers, parse, path_id, query, read_body, validate
@@ -30,10 +31,15 @@ class Batch(BaseModel):
 
 
 def if_match() -> Callable[[str], bool]:
-    """Whether an entity tag satisfies the If-Match of the current request; without one, any does."""
-    if "If-Match" not in request.headers:
+    """Whether an entity tag satisfies the If-Match of the current request; without one, any does.
+
+    What is not written as RFC 9110 says is not satisfied: a condition that cannot be read must not let a write through.
+    """
+    condition = request.environ.get("HTTP_IF_MATCH")
+    if condition is None or condition == "*":
         return lambda tag: True
-    return request.if_match.contains
+    tags = {part.strip(" \t") for part in condition.split(",")}
+    return lambda tag: f'"{tag}"' in tags
 
 
 def register(
@@ -83,6 +89,13 @@ def register(
         body = read_body(request, body_limit)
         key = key_of(request, body)
         items = parse(Batch, body).items
+        if len(items) <= MANY_ITEMS:
+            return batch_once(key, items)
+        with turn():
+            return batch_once(key, items)
+
+    def batch_once(key: Key | None, items: list[Any]) -> Response:
+        rows = len(items)
 
         def prepare() -> Job:
             checked: list[Any] = []
@@ -90,16 +103,23 @@ def register(
                 try:
                     checked.append(validate(resource.new, item))
                 except Problem as problem:
-                    checked.append(problem)
+                    checked.append(problem.with_traceback(None))  # which leads here, and would keep all of this
+            items.clear()  # what was sent can be far larger than what is kept of it
             ready = iter(resource.prepare([new for new in checked if not isinstance(new, Problem)]))
             prepared = [new if isinstance(new, Problem) else next(ready) for new in checked]
             return partial(collection.create_batch, prepared, request_id.get())
 
-        return create_once(key, len(items), prepare)
+        return create_once(key, rows, prepare)
 
     @app.get(path, endpoint="list")
     def list_() -> Response:
         given = query(request, list_query)
+        if max(given.get("limit", 0), len(given.get("ids", ()))) <= MANY_ITEMS:
+            return listed(given)
+        with turn():
+            return listed(given)
+
+    def listed(given: dict[str, Any]) -> Response:
         if ids := given.pop("ids", None):
             names = given.pop("expand", [])
             if given:
@@ -139,5 +159,6 @@ def register(
 
     @app.delete(f"{path}/<id>", endpoint="delete")
     def delete(id: str) -> Response:
+        query(request, {})
         writer.write(partial(collection.delete, path_id(id), if_match()))
         return Response(status=204)

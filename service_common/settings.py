@@ -41,6 +41,23 @@ class Settings(BaseModel):
 
     data_dir: Path = Field(Path("data"), description="directory of the database file")
     max_body_bytes: int = Field(1 << 20, ge=1, description="largest request body accepted, in bytes")
+    max_connections: int = Field(
+        1200,
+        ge=1,
+        le=100_000,
+        description="connections at once; for one more, who has waited longest is closed",
+    )
+    max_connections_per_client: int = Field(
+        0, ge=0, description="connections of one address at once; 0: as many as of all"
+    )
+    keepalive_timeout: Seconds = Field(30, description="seconds a connection may wait for its next request")
+    header_timeout: Seconds = Field(10, description="seconds a request's head may take, from its first byte on")
+    body_timeout: Seconds = Field(30, description="seconds a request's body may take, all of it")
+    answer_timeout: Seconds = Field(30, description="seconds a client may take to read an answer, all of it")
+    max_held_bytes: int = Field(
+        16 << 20, ge=1, description="bytes that long bodies and unread answers may hold together"
+    )
+    rate_limit: str = Field("", description="requests of one address, such as `100/second`; none when empty")
     write_queue_limit: int = Field(1000, ge=1, description="writes that may wait; one more is `overloaded`")
     write_batch_rows: int = Field(1000, ge=1, description="rows that one transaction takes from the queue")
     write_timeout: Seconds = Field(5, description="seconds a write may take before its caller is answered")

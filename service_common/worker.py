@@ -1,16 +1,14 @@
-"""gunicorn's gevent worker, with four things of our own: errors as problem details, limits on slow clients, a stop
-that waits for requests but not for idle connections, and less work for each request."""
+"""gunicorn's gevent worker, with four things of our own: errors as problem details, bounds on what clients
+hold, a stop that waits for requests but not for idle connections, and less work for each request."""
 
 import json
 import sys
 import time
 from functools import lru_cache, partial
-from typing import Any, ClassVar
+from typing import Any
 
 import gevent
-from gevent.pool import Pool
-from gevent.server import StreamServer
-from gunicorn import util
+from gunicorn import http, util
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.http import wsgi
@@ -18,11 +16,12 @@ from gunicorn.http.errors import InvalidHeader
 from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
 
+from .bounds import BoundedParser
+from .clients import Between, Connection
 from .logs import new_request_id, request_id
 
-SOCKET_TIMEOUT_S = 35  # without a byte of a body received, or of an answer taken
 SINGLE = frozenset({"AUTHORIZATION", "IDEMPOTENCY-KEY"})  # fields that must not be sent twice
-POLL_S = 0.2  # how soon a signal to stop is seen
+POLL_S = 0.2  # how soon a signal to stop is seen, and that a client has used up its time
 
 
 def write_problem(sock: Any, status: int, reason: str, message: str) -> None:
@@ -70,8 +69,7 @@ class Reply(wsgi.Response):  # type: ignore[misc]
             self._send(self.head + (b"0\r\n\r\n" if self.chunked else b""))
 
     def _send(self, data: bytes) -> None:
-        if (sent := self.sock.send(data)) < len(data):  # most fit; sendall asks the kernel for its buffer's size first
-            self.sock.sendall(data[sent:])
+        self.sock.sendall(data)
 
 
 @lru_cache(maxsize=1)
@@ -92,6 +90,7 @@ util.write_error = write_problem
 util.http_date = http_date
 wsgi.Response = Reply
 wsgi.base_environ = lambda cfg: dict(_base_environ(cfg))
+http.RequestParser = BoundedParser
 
 
 def refuse_repeated(request: Any) -> None:
@@ -117,36 +116,18 @@ def require_host(request: Any) -> None:
 
 
 class Log(Logger):  # type: ignore[misc]
-    """gunicorn's log without its lines for requests: each service writes its own."""
+    """gunicorn's log without its lines for requests: each service writes its own. Nor does it quote what was sent."""
 
     def access(self, *_args: Any) -> None:
         return None
 
+    def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        if msg.startswith("Invalid request from"):
+            msg = ": ".join(msg.split(": ")[:2])  # who, and what is wrong; the rest quotes it, and may be a secret
+        super().warning(msg, *args, **kwargs)
 
-class Idle(gevent.Timeout):  # type: ignore[misc]
-    """While a connection waits for a request, headers included. It ends in silence: by time, or by a stop."""
-
-    waiting: ClassVar[dict["Idle", gevent.Greenlet]] = {}
-
-    def __enter__(self) -> "Idle":
-        self.waiting[self] = gevent.getcurrent()
-        super().__enter__()
-        return self
-
-    def __exit__(self, *raised: Any) -> Any:
-        del self.waiting[self]
-        return super().__exit__(*raised)
-
-    @classmethod
-    def end_all(cls) -> None:
-        """Close every connection that waits for a request."""
-        for timeout in list(cls.waiting):
-            gevent.get_hub().loop.run_callback(timeout.end)
-
-    def end(self) -> None:
-        """Close the connection, if it still waits: its request may have arrived since this was decided."""
-        if (greenlet := self.waiting.get(self)) is not None:
-            greenlet.throw(self)
+    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        super().exception(msg, *(str(arg).partition("?")[0] for arg in args), **kwargs)
 
 
 class Worker(GeventWorker):  # type: ignore[misc]
@@ -165,8 +146,9 @@ class Worker(GeventWorker):  # type: ignore[misc]
         request_id.set(new_request_id())
         super().handle_error(*args)
 
-    def timeout_ctx(self) -> Idle:
-        return Idle(self.cfg.keepalive, False)
+    def timeout_ctx(self) -> Between:
+        between: Between = gevent.getcurrent().connection.between
+        return between
 
     def handle_request(self, listener: Any, request: Any, *args: Any) -> Any:
         """Serve one request, then let the other connections have their turn.
@@ -181,27 +163,27 @@ class Worker(GeventWorker):  # type: ignore[misc]
         )  # after writes too: by its next turn the next request has often arrived, and need not be waited for
         return again
 
-    def handle(self, listener: Any, client: Any, addr: Any) -> None:
-        client.settimeout(SOCKET_TIMEOUT_S)
+    def handle(self, listener: Any, client: Connection, addr: Any) -> None:
         AsyncWorker.handle(self, listener, client, addr)
 
     def run(self) -> None:
         """Serve until told to stop; then finish the requests in flight, within the graceful timeout."""
+        clients = self.wsgi.clients
         servers = []
         for listener in self.sockets:
             listener.setblocking(True)
-            server = StreamServer(listener, partial(self.handle, listener), spawn=Pool(self.worker_connections))
-            server.start()
-            servers.append(server)
+            servers.append(clients.serve(listener, partial(self.handle, listener)))
         while self.alive:
             self.notify()
+            clients.sweep()
             gevent.sleep(POLL_S)
         self.wsgi.draining = True
         for server in servers:
             server.close()
         with gevent.Timeout(self.cfg.graceful_timeout, False):
             while any(server.pool for server in servers):
-                Idle.end_all()
+                clients.end_idle()
+                clients.sweep()
                 self.notify()
                 gevent.wait([greenlet for server in servers for greenlet in server.pool], timeout=POLL_S)
         for server in servers:

@@ -118,3 +118,37 @@ def test_a_problem_does_not_keep_what_pydantic_said() -> None:
     with pytest.raises(Problem) as caught:
         validate(Picky, {"number": 1})
     assert caught.value.__context__ is None
+
+
+def test_of_very_many_unknown_members_some_are_named_and_all_are_counted() -> None:
+    class Small(BaseModel):
+        number: int
+
+    for count in (101, 50_000):
+        with pytest.raises(Problem) as refused:
+            validate(Small, {"number": 1} | {f"{number:06}": 0 for number in range(count)})
+        assert refused.value.detail.startswith(f"{count} of ")
+        assert [error["pointer"] for error in refused.value.errors or []] == [f"/{number:06}" for number in range(20)]
+
+
+@pytest.mark.parametrize("count", [64, 65, 4000])
+def test_a_query_has_so_many_parameters_at_most(count: int) -> None:
+    with pytest.raises(Problem) as refused:
+        query(asked("&".join(f"x{number}=" for number in range(count))), {})
+    assert len(refused.value.errors or []) == (count if count == 64 else 1)
+
+
+@pytest.mark.parametrize(
+    ("media_type", "json"),
+    [("application/json", True), ("application/json;", True), ("application/json;charset=utf8", True), ('APPLICATION/JSON ; charset="UTF-8" ; a=b', True),
+     ("application/json; charset=utf-8; charset=utf-16", False), ("application/json; charset", False), ("application/json; charset=", False), ("application/jsonp", False),
+     ("application/json" + ";" * 184, True), ("application/json" + ";" * 185, False), ("application/json; a=b c", False)],
+)  # fmt: skip
+def test_a_media_type_is_json_in_utf_8_or_not(media_type: str, json: bool) -> None:
+    request = posted(b"{}", CONTENT_LENGTH="2", CONTENT_TYPE=media_type)
+    if json:
+        assert read_body(request, 10) == b"{}"
+    else:
+        with pytest.raises(Problem) as refused:
+            read_body(request, 10)
+        assert refused.value.kind == "unsupported-media-type"

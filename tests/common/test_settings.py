@@ -16,6 +16,8 @@ from service_common.settings import Settings
         ("LOOKUP_ATTEMPT_TIMEOUT", ["0", "x"]), ("BREAKER_FAILURES", ["0", "x"]), ("BREAKER_COOLDOWN", ["0", "x"]), ("ACCESS_LOG", ["perhaps", "2"]),
         ("USERS_URL", ["users:8000", "ftp://users", "http://", "http://users:0", "http://users:x", "http://users/?a=1", "http://me@users", "/"]),
         ("PRODUCTS_URL", ["products"]),
+        ("MAX_CONNECTIONS", ["0", "-1", "x"]), ("MAX_CONNECTIONS_PER_CLIENT", ["-1", "x"]), ("MAX_HELD_BYTES", ["0", "x"]),
+        ("KEEPALIVE_TIMEOUT", ["0", "x"]), ("HEADER_TIMEOUT", ["0", "x"]), ("BODY_TIMEOUT", ["0", "inf"]), ("ANSWER_TIMEOUT", ["0", "x"]),
     ],
 )  # fmt: skip
 def test_an_unusable_setting_is_named_and_says_what_is_wrong(name: str, values: list[str]) -> None:
@@ -48,8 +50,18 @@ def test_small_letters_and_empty_values_do_not_count() -> None:
     assert Settings.from_env({"write_timeout": "7", "WRITE_TIMEOUT": "", "API_TOKEN_FILE": ""}) == Settings()
 
 
-def test_every_setting_has_a_description_for_the_readme() -> None:
-    assert all(field.description for field in Settings.model_fields.values())
+def test_the_readme_tells_of_every_setting_with_its_default() -> None:
+    table = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    for name, field in Settings.model_fields.items():
+        default = (
+            ""
+            if field.default in ("", None)
+            else str(field.default).lower()
+            if field.annotation is bool
+            else str(field.default)
+        )
+        shown = f"`{default}`" if default else ""
+        assert f"| `{name.upper()}` | {shown} | {field.description} |" in table
 
 
 @pytest.mark.parametrize("content", [b"", b" \n\t", b"\xff\xfe"])

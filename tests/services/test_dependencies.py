@@ -5,6 +5,8 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
@@ -44,6 +46,10 @@ class Fake:
 
     def __init__(self, answer: bytes) -> None:
         self.first: list[bytes] = []  # answered once each, before the others
+        self.endless = (
+            b"",
+            b"",
+        )  # in place of all others: the first once, then the second again and again, without a pause
         self.answer: bytes | None = answer
         self.asked: list[str] = []
         self.closed = threading.Event()
@@ -57,7 +63,9 @@ class Fake:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 fake.asked.append(self.path)
-                if (answer := fake.first.pop(0) if fake.first else fake.answer) is None:
+                if fake.endless[1]:
+                    self.pour(*fake.endless)
+                elif (answer := fake.first.pop(0) if fake.first else fake.answer) is None:
                     fake.closed.wait()
                 else:
                     whole = answer.removesuffix(DRIP)
@@ -65,6 +73,12 @@ class Fake:
                     while whole != answer and not fake.closed.wait(DRIP_S):
                         self.wfile.write(whole[-1:])
                 self.close_connection = True
+
+            def pour(self, once: bytes, again: bytes) -> None:
+                with suppress(OSError):  # until the client closes
+                    self.wfile.write(once)
+                    while not fake.closed.is_set():
+                        self.wfile.write(again * (1 + (1 << 16) // len(again)))
 
             def log_message(self, *_args: Any) -> None:
                 return None
@@ -153,6 +167,14 @@ NONSENSE = {
     "an id that is too large": page(USER | {"id": 2**63}), "not UTF-8": http(b'{"items": [{"id": 1, "name": "\xff"}]}'),
     "nested deeply": http(b'{"items": ' + b"[" * 100_000), "five megabytes": http(b'{"items": [], "x": "' + b"x" * 5_000_000 + b'"}'),
     "a bomb": http(gzip.compress(b'{"items": [], "x": "' + b"x" * 50_000_000 + b'"}'), "Content-Encoding: gzip"),
+    "four megabytes of lists": http(b'{"items": [], "x": [' + b"[]," * 1_390_000 + b"0]}"), "four megabytes of numbers": http(b"[" + b"1," * 2_000_000 + b"1]"),
+    "a million digits": http(b'{"items": [{"id": ' + b"1" * 1_000_000 + b"}]}"), "an exponent": http(b'{"items": [{"id": 1e999999999}]}'), "NaN": http(b'{"items": [{"id": NaN}]}'),
+    "JSON by another name": page(USER).replace(b"application/json", b"text/html"), "JSON by no name": page(USER).replace(b"Content-Type: application/json\r\n", b""),
+    "another type": http(b"id=1").replace(b"application/json", b"text/plain"), "UTF-16": http('{"items": []}'.encode("utf-16")), "a byte order mark": http(b"\xef\xbb\xbf[]"),
+    "two lengths": http(b'{"items": []}', "Content-Length: 5"), "a negative length": http(b'{"items": []}', length=-5), "300": http(b"", status="300 Choose"),
+    "a redirect to itself": http(b"", "Location: ?ids=1", status="307 Again"), "switching": http(b"", "Upgrade: h2c", status="101 Switching Protocols"), "a status of its own": http(b"{}", status="999 Own"),
+    "a status that is no number": http(b"{}", status="OK 200"), "HTTP/0.9": b'{"items": []}', "chunks that lie": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffff\r\n{}",
+    "a negative chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n{}\r\n0\r\n\r\n", "deflate": http(b"x", "Content-Encoding: deflate"), "two codings": http(b"x", "Content-Encoding: gzip, gzip"),
     "one id twice": page(USER, USER | {"name": "Eve"}), "gzip": http(gzip.compress(page(USER).split(b"\r\n\r\n")[1]), "Content-Encoding: gzip"),
     "no gzip": http(b'{"items": []}', "Content-Encoding: gzip"), "an endless head": b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 1000 + b"\r\n",
     "a long line": b"HTTP/1.1 200 OK\r\nX-A: " + b"b" * 100_000 + b"\r\n\r\n", "broken chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}",
@@ -210,6 +232,46 @@ def test_who_does_not_come_to_an_end_is_not_waited_for(tmp_path: Path, answer: b
         wait_until(lambda: post(shop.orders, ORDER).status_code == 201, timeout=10, what="an order again")
     finally:
         shop.close()
+
+
+STREAMS = {
+    "informational answers": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "early hints": (b"", b"HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n"),
+    "fields": (b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n"),
+    "one field": (b"HTTP/1.1 200 OK\r\nX-A: ", b"a"),
+    "folded fields": (b"HTTP/1.1 200 OK\r\nX-A: a\r\n", b" a\r\n"),
+    "a status line": (b"HTTP/1.1 200 ", b"O"),
+    "a body": (b"HTTP/1.1 200 OK\r\n\r\n", b"[" * 1000),
+    "white space": (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n", b" "),
+    "tiny chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+    "chunk extensions": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"a"),
+    "one chunk": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffff\r\n", b" "),
+    "trailers": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n \r\n0\r\n", b"X-A: b\r\n"),
+    "answers": (b"", http(b'{"items": []}', status="500 Oops").replace(b"Connection: close", b"Connection: keep-alive")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", STREAMS)
+def test_who_answers_without_end_and_without_a_pause_keeps_nobody_waiting(sound: Shop, case: str) -> None:
+    before, memory = rows(sound.orders), sound.orders.resident_mb()
+    sound.users.endless = STREAMS[case]
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            order = pool.submit(timed, lambda: post(sound.orders, ORDER))
+            slowest = 0.0
+            while not order.done():
+                answer, took = timed(lambda: send(sound.orders, "GET", "/livez"))
+                assert answer.status_code == 200
+                slowest = max(slowest, took)
+        answer, took = order.result()
+    finally:
+        sound.users.endless = (b"", b"")
+    refused(answer, "dependency-unavailable")
+    assert took < LOOKUP_TIMEOUT_S + SLACK_S
+    assert slowest < SLACK_S
+    assert sound.users.asked
+    assert rows(sound.orders) == before
+    assert sound.orders.resident_mb() - memory < 40
 
 
 def test_a_failed_attempt_is_repeated_within_the_deadline(sound: Shop) -> None:

@@ -12,9 +12,11 @@ import gevent
 import pytest
 import requests
 from gevent import socket
-from gevent.event import AsyncResult
+from gevent.event import AsyncResult, Event
+from prometheus_client import CollectorRegistry
 
-from service_common.worker import Idle
+from service_common.clients import Clients, Connection
+from service_common.settings import Settings
 
 from ..fleet import Fleet, Process, wait_until
 from .clients import Load, body_for, everything, post
@@ -231,25 +233,34 @@ def test_a_restart_keeps_what_is_there(shop: Fleet) -> None:
 
 def test_a_stop_does_not_reach_into_a_request_that_has_just_arrived() -> None:
     """Its connection was idle when the stop looked, and is not any more when the stop takes effect."""
-    server, client = socket.socketpair()
     ended: list[str] = []
+    handled = Event()
 
-    def connection() -> None:
-        with Idle(30, False):
-            server.recv(1)
+    def handle(connection: Connection, _address: object) -> None:
+        with connection.between:
+            connection.recv(1)
         try:
             AsyncResult().get(timeout=0.05)  # as a request waits for its write
         except gevent.Timeout as timeout:
             ended.append(type(timeout).__name__)
+        handled.set()
+
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    clients = Clients(Settings(), CollectorRegistry())
+    server = clients.serve(listener, handle)
+    client = socket.create_connection(listener.getsockname())
 
     def arrive() -> None:
         client.send(b"x")
         time.sleep(0.02)  # the loop is busy, so that the request and the stop are seen in the same turn
 
-    idle = gevent.spawn(connection)
-    gevent.sleep(0)
+    gevent.sleep(0.01)
+    assert len(clients.connections) == 1
     gevent.spawn(arrive)
     gevent.sleep(0.01)
-    Idle.end_all()
-    idle.join(timeout=5)
+    clients.end_idle()
+    handled.wait(timeout=5)
+    server.stop()
     assert ended == ["Timeout"]  # the request's own, not the idle connection's

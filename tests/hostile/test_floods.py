@@ -1,0 +1,51 @@
+"""Every flood, smaller than `python -m tests.hostile` makes it: the others are served, and `/livez` answers."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from ..fleet import Fleet
+from .floods import FLOODS, Flood, furnish, run
+
+SECONDS = 1.2  # that each flood lasts
+SHARE = 0.25  # of its connections
+MOST_CONNECTIONS = 300  # so that the stalled ones are too many, as they are at full size
+LIVEZ_S = 1.0
+P99_S = 2.0
+MEMORY_MB = 230  # of the 256 that a container has
+
+
+@pytest.fixture(scope="module")
+def flooded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """The three services, where there is enough for the longest lists."""
+    running = Fleet(tmp_path_factory.mktemp("flooded"), env={"MAX_CONNECTIONS": str(MOST_CONNECTIONS)})
+    try:
+        running.start()
+        furnish(running)
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.mark.parametrize("flood", FLOODS, ids=lambda flood: flood.name)
+def test_a_flood_keeps_nobody_else_waiting_and_takes_no_more_memory_than_there_is(flooded: Fleet, flood: Flood) -> None:
+    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # a machine that does other work too is slower by that
+    seen = run(flooded, flood, max(4, int(flood.count * SHARE)), SECONDS)
+    print(seen.line())
+    assert seen.hostile.total() >= 1  # it did happen
+    assert len(seen.friends) >= 10
+    assert not seen.failed
+    assert not seen.refused or busy > 2  # where look-ups take their second, orders says so
+    assert max(seen.livez) < LIVEZ_S * busy
+    assert seen.p99() < P99_S * busy
+    assert seen.memory < MEMORY_MB
+    assert (seen.internal, seen.stray_rows) == (0, 0)
+
+
+def test_behind_one_address_newcomers_are_still_served(flooded: Fleet) -> None:
+    (flood,) = [flood for flood in FLOODS if flood.name == "everything stalled"]
+    seen = run(flooded, flood, 250, SECONDS, own_address=False)
+    assert len(seen.friends) >= 10
+    assert not seen.failed
+    assert (seen.internal, seen.stray_rows) == (0, 0)
