@@ -16,7 +16,7 @@ TOLD = ("cases", "accepted", "refused", "5xx", "rows wrongly written", "slowest 
 def main() -> int:
     """Print what schemathesis said and the figures; the exit status is 1 where it found something."""
     parser = argparse.ArgumentParser(prog="python -m tests.generated", description=__doc__)
-    parser.add_argument("--examples", type=int, default=200, help="generated for each operation, and as many sequences")
+    parser.add_argument("--examples", type=int, default=700, help="generated for each operation; 700 are 20,000 in all")
     parser.add_argument("--seed", type=int, default=random.randrange(10**9), help="of a run that is to be repeated")
     given = parser.parse_args()
     found = 0
