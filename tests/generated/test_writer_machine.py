@@ -14,7 +14,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from ..writer.bench import Bench
 
 FAULTS = st.sampled_from(
-    [("full",), ("writes_fail",), ("fsync_fails",), ("fsync_fails", "truncate_fails"), ("fsync_fails", "open_fails")]
+    [
+        ("full",),
+        ("writes_fail",),
+        ("fsync_fails",),
+        ("fsync_fails", "truncate_fails", "open_fails"),
+        ("fsync_fails", "truncate_fails"),
+    ]
 )
 REFUSALS = {"storage-unavailable", "overloaded"}
 
@@ -95,4 +101,4 @@ class WriterMachine(RuleBasedStateMachine):
 
 
 TestWriter = WriterMachine.TestCase
-TestWriter.settings = settings(max_examples=max(1, settings().max_examples // 5), stateful_step_count=15)
+TestWriter.settings = settings(max_examples=max(1, settings().max_examples // 2), stateful_step_count=15)
