@@ -22,6 +22,7 @@ FAULTS = st.sampled_from(
         ("fsync_fails", "truncate_fails"),
     ]
 )
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # the disk is one that is played, and syncs often
 REFUSALS = {"storage-unavailable", "overloaded"}
 
 
@@ -34,7 +35,7 @@ class WriterMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.directory = Path(tempfile.mkdtemp(prefix="writer-"))
+        self.directory = Path(tempfile.mkdtemp(prefix="writer-", dir=MEMORY))
         self.bench = Bench(self.directory)
         self.acknowledged: set[int] = set()
         self.doubtful: set[int] = set()
@@ -76,16 +77,27 @@ class WriterMachine(RuleBasedStateMachine):
         for fault in faults:
             setattr(self.bench.disk, fault, True)
 
+    @rule()
+    def break_the_disk_for_good_at_the_next_sync(self) -> None:
+        """The sync brings everything to the platter, fails, and after it nothing can be written any more."""
+        self.well = False
+        self.bench.disk.fsync_fails = True
+        self.bench.disk.on_sync = lambda: setattr(self.bench.disk, "writes_fail", True)
+
     @rule(x=st.integers(16, 10**6))
     def mend_the_disk(self, x: int) -> None:
         """From here on everything works again, by itself, at once."""
-        self.bench.disk.well()
+        self.mend()
         self.bench.age()
         assert self.bench.writer.ready()
         self.well = True
         if x not in self.acknowledged | self.doubtful:
             self.settle(x, self.bench.outcome(x))
             assert x in self.acknowledged
+
+    def mend(self) -> None:
+        self.bench.disk.well()
+        self.bench.disk.on_sync = lambda: None
 
     @invariant()
     def what_was_answered_is_what_is_left(self) -> None:
@@ -95,10 +107,10 @@ class WriterMachine(RuleBasedStateMachine):
             assert self.acknowledged <= set(left) <= self.acknowledged | self.doubtful
 
     def teardown(self) -> None:
-        self.bench.disk.well()
+        self.mend()
         self.bench.writer.close(5)
         shutil.rmtree(self.directory)
 
 
 TestWriter = WriterMachine.TestCase
-TestWriter.settings = settings(max_examples=max(1, settings().max_examples // 2), stateful_step_count=15)
+TestWriter.settings = settings(max_examples=max(1, settings().max_examples // 4), stateful_step_count=15)
