@@ -176,7 +176,7 @@ SEEDS: dict[str, list[bytes]] = {
     "fields": [b'{"name": "Ada", "email": "ada@example.com"}', b'{"name": "Tea", "price": "19.99"}', b'{"name":"T","price":1e2}'],
     "parameters": [b"limit=5&after=1", b"ids=1,2,3&expand=user,product", b"limit=%D9%A3", b"user_id=9223372036854775807"],
     "keys": [b"my-first-order", b"0de9dbbcca9bc23eb6826d130f42e3da", b"a" * 128, b"~" * 255],
-    "lookup": [b'{"items":[{"id":1,"name":"Tea","price":"19.99","created_at":"x"}],"next":null}', b'{"items":[]}'],
+    "lookup": [b'{"items":[{"id":1,"name":"Tea","price":"19.99","created_at":"x"}],"next":null}', b'{"items":[{"id":1,"name":"Tea","price":"9999999.99"}]}', b'{"items":[{"id":0,"name":"\\u001b","price":"1.00"}]}', b'{"items":[]}'],
     "answer": ANSWERS,
     "judged": ANSWERS,
     "ledger": [b'{"event":"run","run":"x","kinds":[]}\n{"event":"sent","op":1}\n{"event"', b'{"n": 1}\n{"n\n{"n": 3}\n'],

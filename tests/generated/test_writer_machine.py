@@ -113,4 +113,4 @@ class WriterMachine(RuleBasedStateMachine):
 
 
 TestWriter = WriterMachine.TestCase
-TestWriter.settings = settings(max_examples=max(1, settings().max_examples // 4), stateful_step_count=15)
+TestWriter.settings = settings(max_examples=max(1, settings().max_examples // 2), stateful_step_count=15)

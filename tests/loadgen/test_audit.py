@@ -69,6 +69,13 @@ def write_a_product_twice_though_its_outcome_is_known_late(history: History) -> 
     history.rows["products", 4] = product(4, "Pen k3f9z2-20")
 
 
+def write_a_product_twice_and_never_answer(history: History) -> None:
+    history.sent(20, "products", as_sent(product(3, "Pen k3f9z2-20")))
+    history.unknown(20)
+    history.rows["products", 3] = product(3, "Pen k3f9z2-20")
+    history.rows["products", 4] = product(4, "Pen k3f9z2-20")
+
+
 def keep_a_refused_product(history: History) -> None:
     history.sent(20, "products", {"name": "Pen k3f9z2-20", "price": "-1.00"}, expects="validation")
     history.refused(20, 422, "validation")
@@ -188,6 +195,7 @@ BROKEN = [
     (sell_under_another_name, "acknowledged but altered"),
     (write_an_order_twice, "duplicated"),
     (write_a_product_twice_though_its_outcome_is_known_late, "duplicated"),
+    (write_a_product_twice_and_never_answer, "duplicated"),
     (keep_a_refused_product, "refused but present"),
     (keep_an_overloaded_user, "refused but present"),
     (invent_a_user, "never sent but present"),
