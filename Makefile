@@ -10,7 +10,7 @@ export DATA_DIR ?= data
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 READY = .venv/.ready
 
-.PHONY: help demo run test bench chaos check format lock sbom clean
+.PHONY: help demo run test bench chaos generated fuzz check format lock sbom clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -34,6 +34,14 @@ chaos: $(READY)  ## faults under load in containers, then the audit; FAULT=kill-
 	@python -m chaos $(if $(FAULT),--fault $(FAULT)) $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) \
 		$(if $(FLOW),--flow $(FLOW))
 
+generated: $(READY)  ## 20,000 generated requests against the three services; GENERATED="--examples 50 --seed 7"
+	@python -m tests.generated $(GENERATED)
+
+fuzz: $(READY)  ## coverage-guided fuzzing of what parses bytes, a minute each; TARGETS="body answer", SECONDS=600
+	@python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	@for target in $(or $(TARGETS),body fields parameters keys lookup answer judged ledger); do \
+		python -m tests.fuzz $$target --seconds $(or $(SECONDS),60) || exit 1; done
+
 check: $(READY)  ## lint, format, types, known holes in what is locked
 	@ruff check . && ruff format --check . && mypy && python tools/audit.py
 
@@ -44,7 +52,7 @@ format: $(READY)  ## put the code into its format
 	@ruff check --fix . ; ruff format .
 
 lock: $(READY)  ## the newest versions of all dependencies, with hashes
-	@pip install -q uv && for name in services loadgen dev bench; do uv pip compile -q --upgrade --universal --generate-hashes \
+	@pip install -q uv && for name in services loadgen dev bench fuzz; do uv pip compile -q --upgrade --universal --generate-hashes \
 		--python-version 3.11 --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 		requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 

@@ -447,11 +447,11 @@ def _sent(line: Line) -> Iterator[tuple[Any, ...]]:
 def _answers(sent: Line, line: Line, number: int) -> Iterator[tuple[Any, ...]]:
     """What the end of a try says of each write of the request."""
     service, answer, status = sent["service"], line.get("answer"), line.get("status", 0)
-    common = line.get("replayed", False), line.get("etag")
+    common = line.get("replayed", False), _text(line.get("etag"))
     if not isinstance(sent["expects"], list):
         row: dict[str, Any] = answer if isinstance(answer, dict) else {}
         yield (
-            *(line["op"], 0, line["try"], number, False, line["event"], status, line.get("problem"), *common),
+            *(line["op"], 0, line["try"], number, False, line["event"], status, _text(line.get("problem")), *common),
             *(_integer(row.get("id")), *_columns(service, row)),
         )
         return
@@ -460,12 +460,12 @@ def _answers(sent: Line, line: Line, number: int) -> Iterator[tuple[Any, ...]]:
         row, kept = {}, False
         if outcome == "ok":
             result = line["answer"]["results"][item]
-            status, row = result["status"], result.get("item", {})
+            status, row = result["status"], result["item"] if result["status"] == 201 else {}
             problem = str(result.get("problem", {}).get("type", "")).rpartition("/")[2] or None
             outcome = classify(status, problem, "item" in result)
             kept = outcome == "refused"  # with the batch's answer, which a later try gets again: it is final
         yield (
-            *(line["op"], item, line["try"], number, kept, outcome, status, problem, *common),
+            *(line["op"], item, line["try"], number, kept, outcome, _integer(status), _text(problem), *common),
             *(_integer(row.get("id")), *_columns(service, row)),
         )
 
@@ -482,7 +482,7 @@ def _columns(service: str, row: dict[str, Any]) -> tuple[Any, ...]:
         return name, name, None, cents(row.get("price")), *(None,) * 5, core, body
     triple = tuple(row.get(key) for key in ("user_id", "product_id", "quantity"))
     return (
-        *("/".join(map(str, triple)), None, None, cents(row.get("unit_price")), *map(_integer, triple)),
+        *(_text("/".join(map(str, triple))), None, None, cents(row.get("unit_price")), *map(_integer, triple)),
         *(_text(row.get("product_name")), cents(row.get("total")), body, body),
     )
 

@@ -20,6 +20,7 @@ from .run import Run
 from .settings import SERVICES, Settings
 
 REQUEST_TIMEOUT_S = 10.0  # for a whole request: twice the 5 s after which a service answers `outcome-unknown`
+DEEPEST = 50  # levels of an answer: deeper ones could be read here, but perhaps not written or judged later
 CONNECTIONS = 4096  # at most, to each service: more than shoppers, so that none waits for another's
 
 RETRIES = 2  # of a GET: a kept connection may have been closed while it was idle
@@ -234,6 +235,8 @@ def interpret(op: Op, status: int, headers: Mapping[str, Any], content: bytes) -
         body = json.loads(content) if content else None
     except (ValueError, RecursionError):
         return Answer(classify(status, None, False), status, error=f"{status} with a body that is not JSON")
+    if too_deep(body):
+        return Answer(classify(status, None, False), status, error=f"{status} with a body that is nested too deeply")
     problem = None
     if status >= 400 and isinstance(body, dict) and isinstance(body.get("type"), str):
         problem = body["type"].rpartition("/")[2]
@@ -248,6 +251,21 @@ def interpret(op: Op, status: int, headers: Mapping[str, Any], content: bytes) -
         _one(headers.get("location")),
         None if sound or status >= 400 else f"{status} with another body than promised",
     )
+
+
+def too_deep(value: Any) -> bool:
+    """Whether parsed JSON is nested in more than DEEPEST levels."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _sound(op: Op, body: Any) -> bool:

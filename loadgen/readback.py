@@ -8,7 +8,7 @@ from typing import Any
 
 import gevent
 
-from .client import Http
+from .client import Http, too_deep
 from .ledger import Row, dumps
 from .run import Run
 
@@ -34,6 +34,8 @@ def pages(http: Http, service: str, after: int) -> Iterator[list[dict[str, Any]]
             id_ = item.get("id") if isinstance(item, dict) else None
             if type(id_) is not int or id_ <= after:
                 raise ReadBackFailed(f"{service} listed the id {id_!r} after {after}")
+            if too_deep(item):
+                raise ReadBackFailed(f"{service} listed {id_} with fields that are nested too deeply")
             after = id_
         yield items
 

@@ -3,6 +3,7 @@
 from http import HTTPStatus
 from typing import Any
 
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic.json_schema import models_json_schema
 
 from . import __version__
@@ -56,7 +57,10 @@ IF_NONE_MATCH: Schema = {
     "description": "304 if this is still the ETag.",
 }
 READS = (401, 404, 422, 429, 500, 503)
-WRITES = (400, 401, 404, 409, 413, 415, 422, 429, 500, 503)
+WRITES = (401, 404, 409, 413, 415, 422, 429, 500, 503)
+UNREAD = (400, 414, 431)  # of every request: broken framing, a line or a header field that is too long
+LINE_LIMIT = "The whole request line may have 8190 bytes."
+TOKEN: list[Schema] = [{}, {"bearer": []}]  # needed where the service has been given one
 
 
 def ref(name: str) -> Schema:
@@ -70,21 +74,37 @@ def parameter(name: str, schema: Schema, description: str, place: str = "query")
     }  # fmt: skip
 
 
-def answer(status: int, schema: Schema | None = None, headers: tuple[str, ...] = ()) -> Schema:
+def answer(
+    status: int, schema: Schema | None = None, headers: tuple[str, ...] = (), links: Schema | None = None,
+    media_type: str = "application/json",
+) -> Schema:  # fmt: skip
     described: Schema = {"description": HTTPStatus(status).phrase}
     if schema:
-        described["content"] = {"application/json": {"schema": schema}}
+        described["content"] = {media_type: {"schema": schema}}
     if headers:
         described["headers"] = {name: {"schema": STRING} for name in headers}
+    if links:
+        described["links"] = links
     return described
 
 
+def links(item: str, versioned: bool) -> Schema:
+    """What can be done with an item that was answered: its id and its version go into the next request."""
+    id = {"id": "$response.body#/id"}
+    found: Schema = {"get": {"operationId": f"get{item}", "parameters": id}}
+    if versioned:
+        this_version = id | {"If-Match": "$response.header.ETag"}
+        found |= {verb: {"operationId": f"{verb}{item}", "parameters": this_version} for verb in ("update", "delete")}
+    return found
+
+
 def operation(
-    summary: str, answers: dict[int, Schema], problems: tuple[int, ...], parameters: tuple[Schema, ...] = (),
+    id: str, summary: str, answers: dict[int, Schema], problems: tuple[int, ...], parameters: tuple[Schema, ...] = (),
     body: Schema | None = None,
 ) -> Schema:  # fmt: skip
-    wrong = {str(status): {"$ref": f"#/components/responses/{status}"} for status in problems}
+    wrong = {str(status): {"$ref": f"#/components/responses/{status}"} for status in sorted({*UNREAD, *problems})}
     described: Schema = {
+        "operationId": id,
         "summary": summary,
         "parameters": [*parameters, REQUEST_ID],
         "responses": {str(status): given for status, given in answers.items()} | wrong,
@@ -101,10 +121,12 @@ def document(resource: Resource) -> Schema:
         models.append((resource.change, "validation"))
     _, defined = models_json_schema(models, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
     item, new, name = ref(resource.item.__name__), ref(resource.new.__name__), resource.name
+    one_of, many = resource.item.__name__, name.capitalize()  # as they stand in the ids of operations
     embedded: Schema = {name: {"type": ["object", "null"]} for name in resource.embeds}
     shown = {"allOf": [item, {"type": "object", "properties": embedded}]} if embedded else item
     versioned = resource.change is not None
     tag = ("ETag",) if versioned else ()
+    onward = links(one_of, versioned)
 
     ids: Schema = {"type": "array", "items": ID, "minItems": 1, "maxItems": MOST_IDS}
     expand = (
@@ -116,7 +138,7 @@ def document(resource: Resource) -> Schema:
             "limit", {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": PAGE}, "Items a page."
         ),
         parameter("after", {"type": "integer", "minimum": 0, "maximum": MAX_ID, "default": 0}, "Ids above this one."),
-        parameter("ids", ids, "Those of these ids that exist; stands alone."),
+        parameter("ids", ids, f"Those of these ids that exist; stands alone. {LINE_LIMIT}"),
         *(parameter(column, ID, "Only items with this id.") for column in resource.filters),
         *expand,
     )
@@ -138,26 +160,30 @@ def document(resource: Resource) -> Schema:
     }  # fmt: skip
 
     create = operation(
+        f"create{one_of}",
         f"Create one of {name}",
-        {201: answer(201, item, ("Location", "Idempotency-Replayed", *tag))},
+        {201: answer(201, item, ("Location", "Idempotency-Replayed", *tag), onward)},
         WRITES,
         (KEY,),
         new,
     )
     create_many = operation(
+        f"create{many}",
         f"Create many of {name}: each stands or falls alone",
         {200: answer(200, results, ("Idempotency-Replayed",))}, WRITES, (KEY,), batch,
     )  # fmt: skip
     get = operation(
-        "Read one", {200: answer(200, shown, tag)} | ({304: answer(304, headers=tag)} if versioned else {}), READS,
+        f"get{one_of}", "Read one",
+        {200: answer(200, shown, tag, onward)} | ({304: answer(304, headers=tag)} if versioned else {}), READS,
         (in_path, *((IF_NONE_MATCH,) if versioned else ()), *expand),
     )  # fmt: skip
     one: dict[str, Schema] = {"get": get}
     if resource.change:
         body = ref(resource.change.__name__)
-        changed = {200: answer(200, item, tag)}
-        one["patch"] = operation("Change any of the fields", changed, (*WRITES, 412), (in_path, IF_MATCH), body)
-        one["delete"] = operation("Delete", {204: answer(204)}, (401, 404, 412, 500, 503), (in_path, IF_MATCH))
+        changed, gone = {200: answer(200, item, tag, onward)}, {204: answer(204)}
+        named = in_path, IF_MATCH
+        one["patch"] = operation(f"update{one_of}", "Change any of the fields", changed, (*WRITES, 412), named, body)
+        one["delete"] = operation(f"delete{one_of}", "Delete", gone, (401, 404, 412, 500, 503), named)
 
     failures = {
         str(status): {
@@ -165,22 +191,32 @@ def document(resource: Resource) -> Schema:
             "content": {MEDIA_TYPE: {"schema": ref("Problem")}},
             **({"headers": {"Retry-After": {"schema": {"type": "integer"}}}} if status == 503 else {}),
         }
-        for status in sorted({*READS, *WRITES, 412})
+        for status in sorted({*UNREAD, *READS, *WRITES, 412})
     }
     status = {"type": "object", "properties": {"status": STRING}}
     probe = {200: answer(200, status)}
+    alive = operation("livez", "Whether the process and its writer are alive", probe, (500,))
+    ready = operation("readyz", "Whether its own database can be written", probe, (500, 503))
+    about = {
+        "type": "object", "required": ["service", "version", "links"],
+        "properties": {"service": STRING, "version": STRING, "links": {"type": "object"}},
+    }  # fmt: skip
+    metrics = {200: answer(200, STRING, media_type=CONTENT_TYPE_LATEST)}
     return {
         "openapi": "3.1.0",
         "info": {"title": f"Threefold: {name}", "version": __version__},
+        "security": TOKEN,
         "paths": {
             f"/{name}": {
                 "post": create,
-                "get": operation("List, by id", {200: answer(200, page)}, READS, paging),
+                "get": operation(f"list{many}", "List, by id", {200: answer(200, page)}, READS, paging),
             },
             f"/{name}/batch": {"post": create_many},
             f"/{name}/{{id}}": one,
-            "/livez": {"get": operation("Whether the process and its writer are alive", probe, (500,))},
-            "/readyz": {"get": operation("Whether its own database can be written", probe, (503,))},
+            "/": {"get": operation("about", "Name, version, links", {200: answer(200, about)}, (401, 500))},
+            "/metrics": {"get": operation("metrics", "Prometheus", metrics, (401, 500))},
+            "/livez": {"get": alive | {"security": []}},
+            "/readyz": {"get": ready | {"security": []}},
         },
         "components": {
             "schemas": defined["$defs"] | {"Problem": PROBLEM},

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from flask import Flask, Response, request
 from pydantic import BaseModel, ConfigDict, Field
+from werkzeug.routing import BaseConverter
 
 from .clients import MANY_ITEMS, turn
 from .collection import Collection, Item, Job, dumps
@@ -30,6 +31,13 @@ class Batch(BaseModel):
     items: list[Any] = Field(min_length=1, max_length=LARGEST_BATCH)
 
 
+class ItemId(BaseConverter):
+    """Any segment of a path but `batch`, which is a resource of its own and can only be posted."""
+
+    regex = r"(?!batch\Z)[^/]+"
+    part_isolating = True  # it matches no slash
+
+
 def if_match() -> Callable[[str], bool]:
     """Whether an entity tag satisfies the If-Match of the current request; without one, any does.
 
@@ -48,6 +56,7 @@ def register(
     """Add the routes of `collection` to `app`; a body may have `body_limit` bytes."""
     resource = collection.resource
     path = f"/{resource.name}"
+    app.url_map.converters["default"] = ItemId
     expand = {"expand": choices(*resource.embeds)} if resource.embed else {}
     filters = dict.fromkeys(resource.filters, number(1, MAX_ID))
     page_query = {"limit": number(1, LARGEST_PAGE), "after": number(0, MAX_ID), "ids": numbers(MOST_IDS)}

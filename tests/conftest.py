@@ -1,11 +1,18 @@
 """Fixtures that several folders of tests use."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from .fleet import Fleet
+
+# The same cases every time, unless `--hypothesis-profile=long` asks for new ones, HYPOTHESIS_EXAMPLES of each test.
+settings.register_profile("short", derandomize=True, deadline=None, database=None)
+settings.register_profile("long", max_examples=int(os.environ.get("HYPOTHESIS_EXAMPLES", "5000")), deadline=None)
+settings.load_profile("short")
 
 
 @pytest.fixture(scope="module")

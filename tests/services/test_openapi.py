@@ -5,7 +5,9 @@ from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urljoin
 
+import jsonschema_rs
 import pytest
+from schemathesis import openapi
 
 from ..fleet import Fleet
 from .client import SERVICES, created, get, new_item, post, send, served
@@ -40,23 +42,38 @@ def nodes(node: Any) -> Any:
 
 
 def fits(root: dict[str, Any], schema: Any, value: Any) -> bool:
-    """Whether a value has the types and the members that a schema asks for: as much as these documents use."""
-    schema = resolved(root, schema)
-    if "anyOf" in schema:
-        return any(fits(root, one, value) for one in schema["anyOf"])
-    kinds = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "null": type(None)}
-    types = [schema["type"]] if isinstance(schema.get("type"), str) else schema.get("type", [])
-    if types and not any(isinstance(value, kinds[kind]) for kind in types):
-        return False
-    if isinstance(value, dict):
-        properties = schema.get("properties", {})
-        closed = schema.get("additionalProperties") is False
-        return (
-            set(schema.get("required", [])) <= set(value)
-            and not (closed and set(value) - set(properties))
-            and all(fits(root, part, value[name]) for name, part in properties.items() if name in value)
-        )
-    return not isinstance(value, list) or all(fits(root, schema.get("items", {}), item) for item in value)
+    """Whether a value is valid by a schema of the document."""
+    return bool(jsonschema_rs.is_valid(schema | {"components": root["components"]}, value))
+
+
+@SERVICES
+def test_the_document_is_openapi_and_its_schemas_are_json_schema(fleet: Fleet, name: str) -> None:
+    root = document(fleet, name)
+    openapi.from_dict(root).validate()
+    schemas = list(root["components"]["schemas"].values())
+    schemas += [node["schema"] for node in nodes(root["paths"]) if isinstance(node.get("schema"), dict)]
+    assert len(schemas) > 20
+    for schema in schemas:
+        jsonschema_rs.meta.validate(schema)
+
+
+@SERVICES
+def test_every_link_leads_to_an_operation_and_names_its_parameters(fleet: Fleet, name: str) -> None:
+    root = document(fleet, name)
+    operations = {one["operationId"]: one for methods in root["paths"].values() for one in methods.values()}
+    answers = [answer for one in operations.values() for answer in one["responses"].values()]
+    found = [link for answer in answers for link in answer.get("links", {}).values()]
+    assert len(found) == (2 if name == "orders" else 9)  # from one that was made, read, changed
+    for link in found:
+        named = {parameter["name"] for parameter in operations[link["operationId"]]["parameters"]}
+        assert set(link["parameters"]) <= named
+
+
+@SERVICES
+def test_ids_of_operations_are_unique(fleet: Fleet, name: str) -> None:
+    paths = document(fleet, name)["paths"].values()
+    ids = [one["operationId"] for methods in paths for one in methods.values()]
+    assert len(ids) == len(set(ids)) == (8 if name == "orders" else 10)
 
 
 @SERVICES

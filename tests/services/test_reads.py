@@ -70,7 +70,7 @@ def test_an_escaped_digit_is_the_same_resource(fleet: Fleet, name: str) -> None:
 
 
 @SERVICES
-@pytest.mark.parametrize("path", ["/", "/1/", "/1/2", "/batch", "//1"])
+@pytest.mark.parametrize("path", ["/", "/1/", "/1/2", "/batch/", "/batch/1", "/Batch", "//1"])
 def test_a_path_that_is_no_resource_is_not_found(fleet: Fleet, name: str, path: str) -> None:
     refused(get(served(fleet, name), path), "not-found")
 
@@ -278,9 +278,10 @@ def test_what_tells_of_the_service_can_only_be_read(fleet: Fleet, name: str, pat
 
 @SERVICES
 def test_a_batch_can_only_be_posted(fleet: Fleet, name: str) -> None:
-    answer = send(served(fleet, name), "PUT", f"/{name}/batch", {})
-    refused(answer, "method-not-allowed")
-    assert "POST" in answer.headers["Allow"].split(", ")
+    for method in ("GET", "PUT", "PATCH", "DELETE"):
+        answer = send(served(fleet, name), method, f"/{name}/batch", None if method == "GET" else {})
+        refused(answer, "method-not-allowed")
+        assert set(answer.headers["Allow"].split(", ")) == {"POST", "OPTIONS"}
 
 
 @SERVICES
