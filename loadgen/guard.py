@@ -19,11 +19,20 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_nobodys_domain(host: str) -> bool:
+    """Whether a name can be nobody's domain, so that no page of somebody else can have it lead here: an address, or one
+    without a dot, such as localhost, or loadgen in a network of containers."""
+    try:
+        return bool(ipaddress.ip_address(host))
+    except ValueError:
+        return bool(host) and "." not in host
+
+
 def protect(app: Flask, tokens: Sequence[str]) -> None:
     """Refuse what does not present one of `tokens`, and what other sites make a browser send.
 
     A token is presented as `Authorization: Bearer`, or as the password of HTTP Basic, which browsers ask for.
-    Without tokens the page answers under names of this machine only: another name that leads here is a rebinding.
+    Without tokens the page answers under no name of a domain: one that leads here is a rebinding.
     """
 
     @app.before_request
@@ -34,8 +43,8 @@ def protect(app: Flask, tokens: Sequence[str]) -> None:
             # Every token is compared, and in constant time: how long it takes tells nothing.
             if not any([hmac.compare_digest(secret, token.encode()) for token in tokens]):  # noqa: C419
                 return refusal(401, "This page needs the token: as password, with any name, or as bearer.")
-        elif not is_loopback(urlsplit(f"//{request.host}").hostname or ""):
-            return refusal(403, "Without a token this page is for this machine alone, as localhost: set API_TOKEN.")
+        elif not is_nobodys_domain(urlsplit(f"//{request.host}").hostname or ""):
+            return refusal(403, "Without a token this page answers under localhost or an address: set API_TOKEN.")
         if foreign():
             return refusal(403, "Another site has sent this request.")
         return None

@@ -60,16 +60,13 @@ class Reply(wsgi.Response):  # type: ignore[misc]
         head, self.head = self.head, b""
         if self.chunked:
             data = b"%X\r\n%s\r\n" % (len(data), data)
-        self._send(head + data)
+        self.sock.sendall(head + data)
 
     def close(self) -> None:
         """Send what waits still: the head of a response without a body, or the last chunk."""
         self.send_headers()
         if self.head or self.chunked:
-            self._send(self.head + (b"0\r\n\r\n" if self.chunked else b""))
-
-    def _send(self, data: bytes) -> None:
-        self.sock.sendall(data)
+            self.sock.sendall(self.head + (b"0\r\n\r\n" if self.chunked else b""))
 
 
 @lru_cache(maxsize=1)
@@ -158,9 +155,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         require_host(request)
         refuse_repeated(request)
         again = super().handle_request(listener, request, *args)
-        gevent.sleep(
-            0
-        )  # after writes too: by its next turn the next request has often arrived, and need not be waited for
+        gevent.sleep(0)  # after a write too: by its next turn its next request is often here, and costs no waiting
         return again
 
     def handle(self, listener: Any, client: Connection, addr: Any) -> None:

@@ -92,13 +92,12 @@ def test_a_name_that_leads_here_by_rebinding_is_refused(open_page: str) -> None:
         "evil.example",
         "evil.example:8089",
         "127.0.0.1.evil.example",
-        "192.168.1.5",
-        "[::2]",
         "localhost.evil",
+        "evil.",
         "",
     ):
         assert requests.get(open_page, headers={"Host": name}, timeout=5).status_code in (400, 403), name
-    for name in ("localhost", "localhost:1", "127.0.0.1", "[::1]:8089"):
+    for name in ("localhost", "localhost:1", "127.0.0.1", "[::1]:8089", "loadgen:8089", "172.18.0.5:8089"):
         assert requests.get(open_page, headers={"Host": name}, timeout=5).status_code == 200, name
 
 
