@@ -8,7 +8,7 @@ import pytest
 from ..fleet import Fleet
 from .floods import FLOODS, Flood, furnish, run
 
-SECONDS = 1.2  # that each flood lasts
+SECONDS = 0.8  # that each flood lasts
 SHARE = 0.25  # of its connections
 MOST_CONNECTIONS = 300  # so that the stalled ones are too many, as they are at full size
 LIVEZ_S = 1.0
