@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ..system.test_compose import ROOT, engine_runs
+from ..system.composed import ROOT, engine_runs
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(240)]
 
