@@ -178,7 +178,7 @@ def test_the_token_is_shown_nowhere(guarded: Composed, services: dict[str, Inspe
 
 def test_every_container_gets_the_token_from_the_file(guarded: Composed, services: dict[str, Inspected]) -> None:
     for inspected in services.values():
-        env = dict(each.split("=", 1) for each in inspected["Config"]["Env"])
+        env = {name: value for name, _, value in (each.partition("=") for each in inspected["Config"]["Env"])}
         assert (env["API_TOKEN"], env["API_TOKEN_FILE"]) == ("", "/run/secrets/api_token")
     assert guarded.ready("orders")
 
