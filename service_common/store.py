@@ -22,6 +22,7 @@ Identity = tuple[int, int]  # of a file: its device and inode
 OLDEST_SQLITE = (3, 51, 3)
 LOCK_WAIT_S = 15.0  # a predecessor that is draining still holds the lock
 BUSY_TIMEOUT_MS = 5000
+WRITE_CACHE_KIB = 16 << 10  # what a large batch changes in random places of the indices should fit
 
 # What to do about an error that keeps a service from starting; of several that match, the first.
 ADVICE: tuple[tuple[type[apsw.Error], str], ...] = (
@@ -147,6 +148,7 @@ class Store:
         if self.writing.pragma("journal_mode", "wal") != "wal":
             raise Unstartable(f"{self.path}: this file system cannot hold an SQLite database in WAL mode.")
         self.writing.pragma("synchronous", "full")
+        self.writing.pragma("cache_size", -WRITE_CACHE_KIB)  # a page that does not fit is written more than once
         self.writing.pragma("temp_store", "memory")  # no transaction fails for a temporary file
         self.writing.pragma("fullfsync", True)  # on macOS a plain fsync does not reach the disk
         migrate(self.writing, self._schema)

@@ -37,7 +37,7 @@ def watch(db: apsw.Connection) -> None:
         if sql.startswith("BEGIN"):
             jobs = 0
             die("before BEGIN")
-        elif sql.startswith("SAVEPOINT"):
+        elif sql.startswith("INSERT INTO users"):
             jobs += 1
             if jobs > 1:  # one has run, others wait
                 die("in the middle of a group")

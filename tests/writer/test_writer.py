@@ -159,14 +159,37 @@ def test_ready_asks_the_disk_where_the_last_commit_is_old(bench: Bench) -> None:
     assert bench.disk.syncs == syncs + 1
 
 
-def test_the_statements_of_a_group_are_one_begin_a_savepoint_each_and_one_commit(bench: Bench) -> None:
+def statements(bench: Bench) -> list[str]:
+    """The first words of the statements that the writer makes from now on."""
     sent: list[str] = []
     bench.store.writing.exec_trace = lambda _cursor, sql, _bindings: sent.append(sql.split()[0]) or True  # type: ignore[func-returns-value]
+    return sent
+
+
+def test_the_statements_of_a_group_are_one_begin_its_writes_and_one_commit(bench: Bench) -> None:
+    sent = statements(bench)
     gevent.joinall(bench.spawn(1, 2, 1))
+    assert sent == ["BEGIN", "INSERT", "INSERT", "INSERT", "COMMIT"]
+    assert bench.rows() == [1, 2]
+
+
+def test_a_group_in_which_a_write_leaves_something_behind_is_made_anew_with_savepoints(bench: Bench) -> None:
+    def fails_late(db: apsw.Connection) -> None:
+        bench.insert(2)(db)
+        bench.insert(1)(db)
+
+    sent = statements(bench)
+    runs = (bench.insert(1), fails_late, bench.insert(2))
+    greenlets = [gevent.spawn(bench.outcome_of, run) for run in runs]
+    first, second, third = [greenlet.value for greenlet in gevent.joinall(greenlets)]
+    assert (first, third) == (1, 2)
+    assert isinstance(second, apsw.ConstraintError)
+    assert bench.rows() == [1, 2]
     assert sent == [
-        "BEGIN",
-        *("SAVEPOINT", "INSERT", "RELEASE") * 2,
-        *("SAVEPOINT", "INSERT", "ROLLBACK", "RELEASE"),
+        *("BEGIN", "INSERT", "INSERT", "INSERT", "ROLLBACK", "BEGIN"),
+        *("SAVEPOINT", "INSERT", "RELEASE"),
+        *("SAVEPOINT", "INSERT", "INSERT", "ROLLBACK", "RELEASE"),
+        *("SAVEPOINT", "INSERT", "RELEASE"),
         "COMMIT",
     ]
 
