@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from functools import lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from gunicorn import http, util
@@ -17,8 +17,10 @@ from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
 
 from .bounds import BoundedParser
-from .clients import Between, Connection
 from .logs import new_request_id, request_id
+
+if TYPE_CHECKING:  # gunicorn's first process imports this module, and has no use for Flask and pydantic
+    from .clients import Between, Connection
 
 SINGLE = frozenset({"AUTHORIZATION", "IDEMPOTENCY-KEY"})  # fields that must not be sent twice
 POLL_S = 0.2  # how soon a signal to stop is seen, and that a client has used up its time
@@ -143,7 +145,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         request_id.set(new_request_id())
         super().handle_error(*args)
 
-    def timeout_ctx(self) -> Between:
+    def timeout_ctx(self) -> "Between":
         between: Between = gevent.getcurrent().connection.between
         return between
 
@@ -158,7 +160,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         gevent.sleep(0)  # after a write too: by its next turn its next request is often here, and costs no waiting
         return again
 
-    def handle(self, listener: Any, client: Connection, addr: Any) -> None:
+    def handle(self, listener: Any, client: "Connection", addr: Any) -> None:
         AsyncWorker.handle(self, listener, client, addr)
 
     def run(self) -> None:

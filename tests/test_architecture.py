@@ -2,6 +2,9 @@
 
 import ast
 import re
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -89,3 +92,14 @@ def test_a_service_is_read_in_two_minutes(service: str) -> None:
     files = [ROOT / service / name for name in ("app.py", "models.py", "schema.sql")]
     lines = [line for file in files for line in file.read_text().splitlines() if line.strip()]
     assert len(lines) <= 130
+
+
+def test_the_process_that_only_watches_over_a_service_loads_little() -> None:
+    code = """
+        import runpy, sys
+        runpy.run_module("service_common.gunicorn_conf")
+        import gunicorn.app.wsgiapp, service_common.worker
+        print(*{"flask", "pydantic", "prometheus_client", "requests", "apsw"} & sys.modules.keys())
+    """
+    loaded = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, capture_output=True, text=True)
+    assert (loaded.returncode, loaded.stdout.strip()) == (0, ""), loaded.stderr
