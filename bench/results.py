@@ -52,15 +52,16 @@ def rounded(value: Any) -> Any:
 
 
 def commit() -> str:
-    """The commit of this checkout, and whether something has been changed since."""
+    """The commit of this checkout, and whether something but the results has been changed since."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
     try:
-        told = subprocess.run(
-            ["git", "describe", "--always", "--dirty=, changed", "--abbrev=10", "--exclude=*"],
-            cwd=ROOT, capture_output=True, text=True, check=True,
-        )  # fmt: skip
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!bench/results")
+        return git("rev-parse", "--short=10", "HEAD") + (", changed" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return told.stdout.strip()
 
 
 class Circumstances:
