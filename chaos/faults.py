@@ -136,15 +136,18 @@ def unplug(service: str, system: System) -> Strike:
         joined = ("--network", f"container:{container}", "--cap-add", "NET_ADMIN")
         return system.docker("run", "--rm", *joined, image, "sh", "-c", command)
 
+    each = (
+        'for link in $(ip -br link | awk \'$1 != "lo" {sub(/@.*/, "", $1); print $1}\'); do ip link set $link %s; done'
+    )
     try:
-        said = inside("ip link set eth0 down && ip link set eth1 down && ip link show")
+        said = inside(f"{each % 'down'}; ip link show")
         if said.count("state DOWN") != len(networks):
             raise NotHappened(f"the interfaces of {service} are not down: {said}")
         began = time.monotonic()
         yield f"the interfaces of {service} were down for {UNPLUG_S:g} s, its address {address}", None
         time.sleep(max(0.0, began + UNPLUG_S - time.monotonic()))
     finally:
-        inside(f"ip link set eth0 up && ip link set eth1 up && ip route replace default via {gateway}")
+        inside(f"{each % 'up'}; ip route replace default via {gateway}")
     if system.address(service) != address:
         raise NotHappened(f"{service} has another address than before")
 
@@ -227,7 +230,9 @@ def _all() -> Iterator[Fault]:
         yield Fault(f"cut-{name}", name, partial(cut, name), lost, CUT_S)
         yield Fault(f"unplug-{name}", name, partial(unplug, name), late(name, UNPLUG_S / 2), UNPLUG_S, outage=needed)
         yield Fault(f"recreate-{name}", name, partial(recreate, name), lost)
-        yield Fault(f"disk-full-{name}", name, partial(fill, name), refused(name, "storage-unavailable"), SPOIL_S)
+        # Alone: while another service is away the load writes little, and the log has room from before.
+        full = refused(name, "storage-unavailable")
+        yield Fault(f"disk-full-{name}", name, partial(fill, name), full, SPOIL_S, alone=True)
         back = partial(set_clock_back, name)
         yield Fault(f"clock-back-{name}", name, back, dated_back(name), SPOIL_S, wired=True)
         swallow = partial(spoil, f"front-{name}", "swallow")
