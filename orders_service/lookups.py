@@ -9,8 +9,10 @@ import logging
 import random
 import socket
 import time
+from collections import deque
 from collections.abc import Collection, Iterator
 from contextlib import suppress
+from http.cookiejar import DefaultCookiePolicy
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -37,6 +39,8 @@ MOST_VALUES = 20_000  # of an answer; 500 items have a tenth
 PRESSING = 8 << 10  # bytes received at once, after which other work has its turn
 SOON_S = 1e-6  # not 0: that is before the loop looks whether a deadline has passed
 RESOLVE_EVERY_S = 1.0  # how often the address behind a name is looked at
+RESOLVE_PATIENCE_S = 0.2  # how long a round waits for that: a slow name server must not hold up good connections
+MOST_IN_ROUND = 5000  # ids: a dozen requests, done well within the deadline; who comes then takes the next round
 FIRST_PAUSE_S = 0.02  # before the first retry; doubles each time, with jitter
 
 Found = dict[int, dict[str, Any]]
@@ -102,6 +106,19 @@ class Adapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"http": Pool}
 
 
+class Session(requests.Session):
+    """A session without cookies, and without redirects, which requests reads whole and unzipped before anyone looks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_env = False  # no proxy, no .netrc: these are our own services
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        self.mount("http://", Adapter(pool_maxsize=4))
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        return None
+
+
 class Unavailable(Exception):
     """A service could not be asked."""
 
@@ -145,7 +162,8 @@ class Remote:
             self._request.headers["Authorization"] = f"Bearer {tokens[0]}"
         self._addresses: list[Any] = []
         self._resolved_at = 0.0
-        self._session = self._new_session()
+        self._resolving: gevent.Greenlet | None = None
+        self._session = Session()
 
     def get(self, ids: Collection[int], request_id: str) -> Found:
         """Those of `ids` that exist, by id.
@@ -223,8 +241,12 @@ class Remote:
 
     def _follow_address(self) -> None:
         """Drop the pooled connections when the name has got another address, as a recreated container does."""
-        if time.monotonic() - self._resolved_at < RESOLVE_EVERY_S:
+        if self._resolving or time.monotonic() - self._resolved_at < RESOLVE_EVERY_S:
             return
+        self._resolving = gevent.spawn(self._resolve)
+        self._resolving.join(RESOLVE_PATIENCE_S)
+
+    def _resolve(self) -> None:
         host = urlsplit(self._url)
         with suppress(OSError):  # then the attempt itself will fail and say why
             addresses = sorted(socket.getaddrinfo(host.hostname, host.port, type=socket.SOCK_STREAM))
@@ -233,16 +255,11 @@ class Remote:
                 self._drop_connections()
             self._addresses = addresses
         self._resolved_at = time.monotonic()
+        self._resolving = None
 
     def _drop_connections(self) -> None:
         self._session.close()
-        self._session = self._new_session()
-
-    def _new_session(self) -> requests.Session:
-        session = requests.Session()
-        session.trust_env = False  # no proxy, no .netrc: these are our own services
-        session.mount("http://", Adapter(pool_maxsize=4))
-        return session
+        self._session = Session()
 
 
 class Round:
@@ -253,6 +270,9 @@ class Round:
         self.products: set[int] = set()
         self.request_ids: list[str] = []
         self.done = AsyncResult()
+
+    def is_full(self) -> bool:
+        return len(self.users) + len(self.products) >= MOST_IN_ROUND
 
 
 class Lookups:
@@ -267,7 +287,7 @@ class Lookups:
         self._users = Remote("users", settings.users_url, UserPage, settings, attempts)
         self._products = Remote("products", settings.products_url, ProductPage, settings, attempts)
         self._patience = 2 * settings.lookup_timeout + 1  # the round before, and one's own
-        self._next = Round()
+        self._waiting: deque[Round] = deque()
         self._wakeup = Event()
         gevent.spawn(self._run)
 
@@ -279,7 +299,9 @@ class Lookups:
         """
         if not users and not products:
             return {}, {}
-        mine = self._next
+        if not self._waiting or self._waiting[-1].is_full():
+            self._waiting.append(Round())
+        mine = self._waiting[-1]
         mine.users.update(users)
         mine.products.update(products)
         mine.request_ids.append(current_request_id.get())
@@ -295,9 +317,10 @@ class Lookups:
 
     def _run(self) -> None:
         while True:
-            self._wakeup.wait()
-            self._wakeup.clear()
-            now, self._next = self._next, Round()
+            if not self._waiting:
+                self._wakeup.clear()
+                self._wakeup.wait()
+            now = self._waiting.popleft()
             self._orders.observe(len(now.request_ids))
             request_id = now.request_ids[0]
             if len(now.request_ids) > 1:

@@ -13,13 +13,15 @@ def protect(app: Flask, tokens: tuple[str, ...]) -> None:
     """Ask every request of `app` for one of `tokens`; several are valid at once, for rotation."""
     if not tokens:
         return
-    valid = [f"Bearer {token}".encode() for token in tokens]
+    valid = [token.encode() for token in tokens]
 
     @app.before_request
     def authenticate() -> Response | None:
-        presented = request.headers.get("Authorization", "").encode("utf-8", "replace")
+        scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
+        presented = rest.strip(" ").encode("utf-8", "replace")
         # Every token is compared, and in constant time: how long it takes tells nothing.
-        if request.path in OPEN or any([hmac.compare_digest(presented, token) for token in valid]):  # noqa: C419
+        known = any([hmac.compare_digest(presented, token) for token in valid])  # noqa: C419
+        if request.path in OPEN or (known and scheme.lower() == "bearer"):
             return None
         response = Problem("unauthorized", "Send `Authorization: Bearer` with a valid token.").response()
         response.headers["WWW-Authenticate"] = "Bearer"

@@ -113,7 +113,7 @@ def build(resource: Resource, package: str, settings: Settings, registry: Collec
     )
     app.clients = app.extensions["clients"] = Clients(settings, registry)
     ProcessCollector(registry=registry)  # CPU time, memory and start of this process; only Linux tells
-    rates.limit(app, settings.rate_limit)
+    rates.limit(app, settings.rate_limit, settings.rate_limit_exempt.split())
     observe.observe(app, registry, settings.access_log)
     access.protect(app, tokens)
     problems.register(app)

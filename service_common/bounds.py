@@ -3,7 +3,7 @@
 from typing import Any
 
 from gunicorn.http.body import Body, ChunkedReader
-from gunicorn.http.errors import InvalidChunkSize
+from gunicorn.http.errors import InvalidChunkSize, ParseException
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 
@@ -49,13 +49,16 @@ class BoundedParser(RequestParser):  # type: ignore[misc]
     mesg_class = BoundedRequest
 
     def finish_body(self, deadline: float | None = None, max_bytes: int | None = None) -> bool:
-        """Discard what was not read of a body; False where that is too much: then the connection must close."""
+        """Discard what was not read of a body; False where it is too much or broken: then the connection must close."""
         if self.mesg is None:
             return True
         body = self.mesg.body
         left = MOST_DISCARDED
         while left > 0 and not body.failed:
-            piece = body.read(DISCARD_STEP)
+            try:
+                piece = body.read(DISCARD_STEP)
+            except (OSError, ParseException):  # its request has been answered: there is no second answer
+                return False
             if not piece:
                 return True
             left -= len(piece)

@@ -121,7 +121,7 @@ class Collection:
     def _check(self, id: int, matches: Callable[[str], bool], db: apsw.Connection) -> None:
         tag = self.etag(self.one(db.execute(self._select + "id = ?", (id,)).fetchall()))
         if not matches(str(tag)):
-            raise Problem("precondition-failed", f'The version is now "{tag}": read it again, then decide.')
+            raise changed_meanwhile(tag)
 
     def _conflict(self, error: apsw.ConstraintError) -> Problem:
         column = str(error).rpartition(".")[2]
@@ -129,3 +129,8 @@ class Collection:
             raise error
         known = self.resource.conflicts[column]
         return Problem(known.kind, known.detail)  # one of its own: an error that is raised again keeps all its frames
+
+
+def changed_meanwhile(tag: str | None) -> Problem:
+    """What is answered where the version, now `tag`, is not one that the request names."""
+    return Problem("precondition-failed", f'The version is now "{tag}": read it again, then decide.')

@@ -1,6 +1,7 @@
 """How gunicorn serves a service: `gunicorn -c python:service_common.gunicorn_conf 'users_service.app:create_app()'`."""
 
 import os
+from contextlib import suppress
 from typing import Any
 
 from service_common.logs import CONFIG
@@ -13,7 +14,9 @@ logger_class = "service_common.worker.Log"
 backlog = 4096  # connections that may wait to be accepted; who finds no room asks again after a second
 keepalive = 30  # not 0: connections are kept; for how long is a setting
 timeout = 60  # seconds without a sign of life until the worker is replaced
-graceful_timeout = 12  # seconds that requests in flight have; then the writer drains
+graceful_timeout = 28  # seconds until what has not stopped is killed: more than its requests (12) and writer (10) have
+with suppress(ValueError):  # one that cannot be used is refused when the service starts
+    graceful_timeout = max(18 + int(float(os.environ.get("DRAIN_TIMEOUT") or 10)), graceful_timeout)
 limit_request_line = 8190
 forwarder_headers = ""  # no header may say what a path means,
 secure_scheme_headers: dict[str, str] = {}  # or which scheme it came by;

@@ -31,7 +31,8 @@ PURGED_AT_ONCE = 500  # rows; few enough that the writes behind a purge do not n
 _FIND = "SELECT fingerprint, status, body, headers, created_at FROM idempotency_keys WHERE key = ?"
 _KEEP = """INSERT OR REPLACE INTO idempotency_keys (key, fingerprint, status, body, headers, created_at)
            VALUES (?, ?, ?, ?, ?, ?)"""
-_PURGE = """DELETE FROM idempotency_keys WHERE created_at < ?
+# Of a clock that was ahead by more than a day there may be rows from the future: they must not stand in the way.
+_PURGE = """DELETE FROM idempotency_keys WHERE created_at NOT BETWEEN ? AND ?
             AND id IN (SELECT id FROM idempotency_keys ORDER BY id LIMIT ?)"""
 
 
@@ -119,7 +120,8 @@ def kept_answer(read: Callable[..., list[Row]], key: Key) -> Answer | None:
 
 def purge(db: apsw.Connection) -> int:
     """Delete some keys that are past their day; how many."""
-    db.execute(_PURGE, (int(time.time()) - KEPT_S, PURGED_AT_ONCE))
+    now = int(time.time())
+    db.execute(_PURGE, (now - KEPT_S, now + KEPT_S, PURGED_AT_ONCE))
     return db.changes()
 
 

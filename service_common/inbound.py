@@ -47,8 +47,8 @@ def read_body(request: Request, limit: int) -> bytes:
     source = environ["wsgi.input"]
     try:
         if length < 0:
-            body: bytes = source.read(LONG_BODY)
-            if len(body) == LONG_BODY:
+            body: bytes = source.read(min(LONG_BODY, limit + 1))
+            if len(body) == LONG_BODY <= limit:
                 hold(connection, limit)
                 body += source.read(limit + 1 - LONG_BODY)
         else:
@@ -81,7 +81,8 @@ def too_large(limit: int) -> Problem:
 
 def _check_media_type(request: Request) -> None:
     given = request.environ.get("CONTENT_TYPE", "")
-    if len(given) > LONGEST_MEDIA_TYPE or not JSON_IN_UTF_8.fullmatch(given) or request.content_encoding:
+    coding = request.environ.get("HTTP_CONTENT_ENCODING", "").lower()
+    if len(given) > LONGEST_MEDIA_TYPE or not JSON_IN_UTF_8.fullmatch(given) or coding not in ("", "identity"):
         raise Problem("unsupported-media-type", "Send the body as application/json in UTF-8, not compressed.")
 
 

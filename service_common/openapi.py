@@ -19,7 +19,7 @@ ID: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
 PROBLEM: Schema = {
     "type": "object",
     "description": "RFC 9457 problem details",
-    "required": ["type", "title", "status", "request_id"],
+    "required": ["type", "title", "status", "detail", "request_id"],
     "properties": {
         "type": STRING,
         "title": STRING,
@@ -54,8 +54,9 @@ IF_NONE_MATCH: Schema = {
     "name": "If-None-Match",
     "in": "header",
     "schema": STRING,
-    "description": "304 if this is still the ETag.",
+    "description": "Only if this is no longer the ETag; 304 if it is.",
 }
+CONDITIONS = (IF_MATCH, IF_NONE_MATCH)
 READS = (401, 404, 422, 429, 500, 503)
 WRITES = (401, 404, 409, 413, 415, 422, 429, 500, 503)
 UNREAD = (400, 414, 431)  # of every request: broken framing, a line or a header field that is too long
@@ -174,16 +175,16 @@ def document(resource: Resource) -> Schema:
     )  # fmt: skip
     get = operation(
         f"get{one_of}", "Read one",
-        {200: answer(200, shown, tag, onward)} | ({304: answer(304, headers=tag)} if versioned else {}), READS,
-        (in_path, *((IF_NONE_MATCH,) if versioned else ()), *expand),
+        {200: answer(200, shown, tag, onward)} | ({304: answer(304, headers=tag)} if versioned else {}),
+        (*READS, *((412,) if versioned else ())), (in_path, *(CONDITIONS if versioned else ()), *expand),
     )  # fmt: skip
     one: dict[str, Schema] = {"get": get}
     if resource.change:
         body = ref(resource.change.__name__)
         changed, gone = {200: answer(200, item, tag, onward)}, {204: answer(204)}
-        named = in_path, IF_MATCH
+        named = in_path, *CONDITIONS
         one["patch"] = operation(f"update{one_of}", "Change any of the fields", changed, (*WRITES, 412), named, body)
-        one["delete"] = operation(f"delete{one_of}", "Delete", gone, (401, 404, 412, 500, 503), named)
+        one["delete"] = operation(f"delete{one_of}", "Delete", gone, (401, 404, 412, 422, 429, 500, 503), named)
 
     failures = {
         str(status): {
@@ -213,8 +214,8 @@ def document(resource: Resource) -> Schema:
             },
             f"/{name}/batch": {"post": create_many},
             f"/{name}/{{id}}": one,
-            "/": {"get": operation("about", "Name, version, links", {200: answer(200, about)}, (401, 500))},
-            "/metrics": {"get": operation("metrics", "Prometheus", metrics, (401, 500))},
+            "/": {"get": operation("about", "Name, version, links", {200: answer(200, about)}, (401, 429, 500))},
+            "/metrics": {"get": operation("metrics", "Prometheus", metrics, (401, 429, 500))},
             "/livez": {"get": alive | {"security": []}},
             "/readyz": {"get": ready | {"security": []}},
         },

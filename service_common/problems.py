@@ -105,8 +105,10 @@ def register(app: Flask) -> None:
         kind = BY_STATUS.get(error.code or 500)
         if kind:
             response = Problem(kind, error.description or KINDS[kind][1]).response()
-        else:  # a status that the contract has no word for: RFC 9457 calls that about:blank
-            body = {"type": "about:blank", "title": error.name, "status": error.code, "request_id": request_id.get()}
+        else:  # a status that the contract has no word for: HTTP's own, as worker.py has it
+            slug = error.name.lower().replace(" ", "-")
+            body = {"type": f"/problems/{slug}", "title": error.name, "status": error.code,
+                    "detail": error.description or error.name, "request_id": request_id.get()}  # fmt: skip
             response = Response(json.dumps(body), error.code, mimetype=MEDIA_TYPE)
         for name, value in error.get_headers():
             if name.lower() not in ("content-type", "content-length"):

@@ -1,7 +1,9 @@
 """At most so many requests of one client's address in a while; off unless it is set."""
 
+import socket
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -14,8 +16,33 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
-def limit(app: Flask, rate: str) -> None:
-    """Refuse what an address asks of `app` beyond `rate`, such as `100/second`; probes are always answered.
+RESOLVE_EVERY_S = 1.0  # how often at most names are looked up for an address that is not known
+
+
+class Hosts:
+    """The addresses behind names, which may change."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = tuple(names)
+        self._addresses: set[str] = set()
+        self._resolved_at = -RESOLVE_EVERY_S
+
+    def __contains__(self, address: str) -> bool:
+        now = time.monotonic()
+        if self._names and address not in self._addresses and now - self._resolved_at >= RESOLVE_EVERY_S:
+            self._resolved_at = now
+            found: set[str] = set()
+            for name in self._names:
+                with suppress(OSError):  # it is not there now
+                    found |= {str(each[4][0]) for each in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)}
+            self._addresses = found
+        return address in self._addresses
+
+
+def limit(app: Flask, rate: str, exempt: Iterable[str] = ()) -> None:
+    """Refuse what an address asks of `app` beyond `rate`, such as `100/second`.
+
+    Probes are always answered, and the hosts in `exempt`: their names or addresses.
 
     Raises:
         SystemExit: `rate` cannot be read.
@@ -34,11 +61,12 @@ def limit(app: Flask, rate: str) -> None:
             f"RATE_LIMIT is {rate!r}: write a number and a unit of time, such as 100/second or 5000/minute."
         ) from None
     windows = FixedWindowRateLimiter(MemoryStorage())
+    known = Hosts(exempt)
     answer = app.wsgi_app
 
     def limited(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         address = environ["REMOTE_ADDR"]
-        if environ["PATH_INFO"] in OPEN or windows.hit(allowed, address):
+        if environ["PATH_INFO"] in OPEN or windows.hit(allowed, address) or address in known:
             return answer(environ, start_response)
         seconds = max(1, ceil(windows.get_window_stats(allowed, address).reset_time - time.time()))
         response = Problem("too-many-requests", f"At most {allowed} from one address.").response()

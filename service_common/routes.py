@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from werkzeug.routing import BaseConverter
 
 from .clients import MANY_ITEMS, turn
-from .collection import Collection, Item, Job, dumps
-from .idempotency import Answer, InFlight, Key, kept_answer, key_of, once
+from .collection import Collection, Item, Job, changed_meanwhile, dumps
+from .idempotency import Answer, Finished, InFlight, Key, kept_answer, key_of, once
 from .inbound import MAX_ID, choices, number, numbers, parse, path_id, query, read_body, validate
 from .logs import request_id
 from .problems import Problem
@@ -22,6 +22,7 @@ PAGE = 50
 LARGEST_PAGE = 1000
 MOST_IDS = 500
 LARGEST_BATCH = 1000
+MATCH, NONE_MATCH = "HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"
 
 
 class Batch(BaseModel):
@@ -38,16 +39,27 @@ class ItemId(BaseConverter):
     part_isolating = True  # it matches no slash
 
 
-def if_match() -> Callable[[str], bool]:
-    """Whether an entity tag satisfies the If-Match of the current request; without one, any does.
+def named(field: str, otherwise: bool) -> Callable[[str], bool]:
+    """Whether a version is among those that a header field of the current request names; without it, `otherwise`.
 
-    What is not written as RFC 9110 says is not satisfied: a condition that cannot be read must not let a write through.
+    What is not written as RFC 9110 says names none: a condition that cannot be read must not let a write through.
     """
-    condition = request.environ.get("HTTP_IF_MATCH")
+    condition = request.environ.get(field)
     if condition is None or condition == "*":
-        return lambda tag: True
+        return lambda tag: otherwise or condition == "*"
     tags = {part.strip(" \t") for part in condition.split(",")}
-    return lambda tag: f'"{tag}"' in tags
+    return lambda tag: f'"{tag}"' in tags or (field == NONE_MATCH and f'W/"{tag}"' in tags)
+
+
+def conditions() -> tuple[Callable[[str], bool], Callable[[str], bool]]:
+    """Whether If-Match of the current request wants a version, and whether If-None-Match does not want it."""
+    return named(MATCH, True), named(NONE_MATCH, False)
+
+
+def acceptable() -> Callable[[str], bool]:
+    """Whether the current request may change a version: RFC 9110, section 13.2.2."""
+    wanted, unwanted = conditions()
+    return lambda tag: wanted(tag) and not unwanted(tag)
 
 
 def register(
@@ -150,8 +162,12 @@ def register(
         given = query(request, expand)
         row = collection.get(path_id(id))
         tag = collection.etag(row)
-        if tag is not None and request.if_none_match.contains_weak(tag):
-            return Response(status=304, headers={"ETag": f'"{tag}"'})
+        if tag is not None:
+            wanted, unwanted = conditions()
+            if not wanted(tag):
+                raise changed_meanwhile(tag)
+            if unwanted(tag):
+                return Response(status=304, headers={"ETag": f'"{tag}"'})
         (item,) = embed([collection.item(row)], given.get("expand", []))
         return Answer(200, dumps(item).encode(), {} if tag is None else {"ETag": f'"{tag}"'}).response()
 
@@ -163,11 +179,11 @@ def register(
     def change(id: str) -> Response:
         number_ = path_id(id)
         new = parse(change_model, read_body(request, body_limit))
-        row = writer.write(partial(collection.update, number_, new, if_match()))
+        row = writer.write(partial(collection.update, number_, new, acceptable()))
         return Answer(200, dumps(collection.item(row)).encode(), {"ETag": f'"{collection.etag(row)}"'}).response()
 
     @app.delete(f"{path}/<id>", endpoint="delete")
     def delete(id: str) -> Response:
         query(request, {})
-        writer.write(partial(collection.delete, path_id(id), if_match()))
-        return Response(status=204)
+        writer.write(partial(collection.delete, path_id(id), acceptable()))
+        return Finished(status=204)

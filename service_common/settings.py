@@ -58,6 +58,7 @@ class Settings(BaseModel):
         16 << 20, ge=1, description="bytes that long bodies and unread answers may hold together"
     )
     rate_limit: str = Field("", description="requests of one address, such as `100/second`; none when empty")
+    rate_limit_exempt: str = Field("", description="hosts that `RATE_LIMIT` is not for, separated by white space")
     write_queue_limit: int = Field(1000, ge=1, description="writes that may wait; one more is `overloaded`")
     write_batch_rows: int = Field(1000, ge=1, description="rows that one transaction takes from the queue")
     write_timeout: Seconds = Field(5, description="seconds a write may take before its caller is answered")

@@ -20,7 +20,7 @@ Identity = tuple[int, int]  # of a file: its device and inode
 # Older ones can corrupt a WAL database when two connections write or checkpoint at the same moment:
 # https://www.sqlite.org/wal.html#walresetbug
 OLDEST_SQLITE = (3, 51, 3)
-LOCK_WAIT_S = 15.0  # a predecessor that is draining still holds the lock
+LOCK_WAIT_S = 30.0  # a predecessor that is draining still holds the lock
 BUSY_TIMEOUT_MS = 5000
 WRITE_CACHE_KIB = 16 << 10  # what a large batch changes in random places of the indices should fit
 
@@ -105,6 +105,7 @@ class Store:
         self.writing: apsw.Connection
         self._reading: apsw.Connection
         self._identities: dict[str, Identity] = {}  # of the files, as they were opened
+        self._settled = False  # whether all that the files held when they were opened is in the database, and on disk
         try:
             self._refuse_orphaned_log()
             self.open()
@@ -119,11 +120,15 @@ class Store:
         """Hold the file that makes this process the only one with a writing connection."""
         handle = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         deadline = time.monotonic() + LOCK_WAIT_S
+        waiting = False
         while True:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return handle
             except BlockingIOError:
+                if not waiting:
+                    waiting = True
+                    log.warning("%s is in use: waiting for the process that has it to end", self.path)
                 if time.monotonic() > deadline:
                     os.close(handle)
                     raise Unstartable(
@@ -149,12 +154,13 @@ class Store:
             raise Unstartable(f"{self.path}: this file system cannot hold an SQLite database in WAL mode.")
         self.writing.pragma("synchronous", "full")
         self.writing.pragma("cache_size", -WRITE_CACHE_KIB)  # a page that does not fit is written more than once
-        self.writing.pragma("temp_store", "memory")  # no transaction fails for a temporary file
         self.writing.pragma("fullfsync", True)  # on macOS a plain fsync does not reach the disk
         migrate(self.writing, self._schema)
+        self.writing.pragma("temp_store", "memory")  # no transaction fails for a temporary file
         self._reading = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY, vfs=self._vfs)
         self._reading.set_busy_timeout(BUSY_TIMEOUT_MS)
         self.writing.set_busy_timeout(0)  # the writer waits for a lock without holding up the event loop
+        self._settled = self.discard_log()
         files = (str(self.path), f"{self.path}-wal")
         self._identities = {path: found for path in files if (found := identity_of(path))}
 
@@ -193,11 +199,20 @@ class Store:
         return not busy
 
     def reopen(self) -> None:
-        """Open anew after an I/O error: what the connections have cached is no longer to be trusted."""
+        """Open anew after an I/O error: what the connections have cached is no longer to be trusted.
+
+        Nor is the log: of a sync that failed the kernel may keep pages that look written and never were. So all that it
+        holds goes into the database before anything is acknowledged behind it, which a power cut would lose with it.
+
+        Raises:
+            apsw.Error: that does not work now; reads may do.
+        """
         self._identities = {path: opened for path, opened in self._identities.items() if path == str(self.path)}
         self.check_in_place()  # the log goes with its last connection, the database must not
         self._close_connections()
         self.open()
+        if not self._settled:
+            raise apsw.BusyError("the log cannot be moved into the database")
 
     def close(self) -> None:
         """Checkpoint, close, and let the next process in."""

@@ -23,6 +23,11 @@ if TYPE_CHECKING:  # gunicorn's first process imports this module, and has no us
     from .clients import Between, Connection
 
 SINGLE = frozenset({"AUTHORIZATION", "IDEMPOTENCY-KEY"})  # fields that must not be sent twice
+KINDS = {  # as in problems.py, which would bring Flask into gunicorn's first process
+    400: ("malformed-body", "The request is not framed correctly"),
+    500: ("internal", "The service failed"),
+}
+GRACE_S = 12  # that requests in flight have when the service stops; then the writer drains
 POLL_S = 0.2  # how soon a signal to stop is seen, and that a client has used up its time
 
 
@@ -30,9 +35,9 @@ def write_problem(sock: Any, status: int, reason: str, message: str) -> None:
     """Answer what never became a request as a problem; in the place of gunicorn's page of HTML."""
     if status == 501:  # an unknown transfer coding: the framing is the client's fault
         status, reason = 400, "Bad Request"
-    kind = "/problems/malformed-body" if status == 400 else "/problems/internal" if status == 500 else "about:blank"
+    kind, title = KINDS.get(status) or (reason.lower().replace(" ", "-"), reason)
     id = request_id.get()
-    problem = {"type": kind, "title": reason, "status": status, "detail": message[:500], "request_id": id}
+    problem = {"type": f"/problems/{kind}", "title": title, "status": status, "detail": message[:500], "request_id": id}
     body = json.dumps(problem).encode()
     head = (
         f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
@@ -99,9 +104,9 @@ def refuse_repeated(request: Any) -> None:
     empty one it refuses.
     """
     found = [name for name, _ in request.headers if name in SINGLE]
-    if len(found) > 1 and len(set(found)) < len(found):
-        request.headers = [field for field in request.headers if field[0] not in found]
-        request.headers += [(name, "") for name in set(found)]
+    if len(found) > 1 and (repeated := {name for name in found if found.count(name) > 1}):
+        request.headers = [field for field in request.headers if field[0] not in repeated]
+        request.headers += [(name, "") for name in repeated]
 
 
 def require_host(request: Any) -> None:
@@ -164,7 +169,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         AsyncWorker.handle(self, listener, client, addr)
 
     def run(self) -> None:
-        """Serve until told to stop; then finish the requests in flight, within the graceful timeout."""
+        """Serve until told to stop; then finish the requests in flight, within `GRACE_S`."""
         clients = self.wsgi.clients
         servers = []
         for listener in self.sockets:
@@ -177,7 +182,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self.wsgi.draining = True
         for server in servers:
             server.close()
-        with gevent.Timeout(self.cfg.graceful_timeout, False):
+        with gevent.Timeout(GRACE_S, False):
             while any(server.pool for server in servers):
                 clients.end_idle()
                 clients.sweep()

@@ -174,7 +174,7 @@ class Writer:
     def _write_batch(self, batch: list[Job]) -> None:
         self._busy_since = time.monotonic()
         try:
-            outcomes = self._transact(batch)
+            outcomes, wrote = self._transact(batch)
         except Exception as error:
             self._failed.inc()
             self._committed_at = 0.0
@@ -183,7 +183,8 @@ class Writer:
             for job in batch:
                 job.outcome.set_exception(failure)
         else:
-            self._committed_at = time.monotonic()
+            if wrote:
+                self._committed_at = time.monotonic()
             self._groups.observe(len(batch))
             for job, (value, failed) in zip(batch, outcomes, strict=True):
                 if failed is None:
@@ -193,13 +194,17 @@ class Writer:
         finally:
             self._busy_since = 0.0
 
-    def _transact(self, batch: list[Job]) -> list[tuple[Any, Exception | None]]:
-        """Run the jobs, such that each fails alone, and commit; their values or exceptions."""
+    def _transact(self, batch: list[Job]) -> tuple[list[tuple[Any, Exception | None]], bool]:
+        """Run the jobs, such that each fails alone, and commit; their values or exceptions, and whether any wrote.
+
+        Where none did, COMMIT has not asked the disk for anything, and says nothing of it.
+        """
         if self._needs_reopen:
             self._reopen()
         self._store.check_in_place()
         db = self._store.writing
         self._begin(db)
+        changes = db.total_changes()
         if (outcomes := run_plainly(db, batch)) is None:
             rollback(db)
             self._begin(db)
@@ -213,7 +218,7 @@ class Writer:
             self._needs_reopen = True
             raise
         self._commit_seconds.observe(time.monotonic() - began)
-        return outcomes
+        return outcomes, db.total_changes() != changes or any(job.run is touch for job in batch)
 
     def _begin(self, db: apsw.Connection) -> None:
         """Begin the transaction. Where another program holds the lock, wait a little, and let the loop go on."""
@@ -253,7 +258,10 @@ class Writer:
         """Open the store anew; until that works, every write is refused."""
         try:
             self._off_loop(self._store.reopen)
-        except apsw.Error as error:
+        except Problem:
+            raise
+        except Exception as error:
+            log.error("reopening failed: %s", error)
             raise Problem("storage-unavailable", "The database cannot be opened at the moment.") from error
         self._needs_reopen = False
         log.warning("the database was reopened after an I/O error")

@@ -75,3 +75,15 @@ def test_purging_takes_the_old_some_at_a_time_and_leaves_the_rest(store: Store) 
         store.writing.execute(insert, (f"k{next(numbers)}", created_at))
     assert [purge(store.writing) for _ in range(3)] == [PURGED_AT_ONCE, 7, 0]
     assert store.read("SELECT count(*) FROM idempotency_keys") == [(new,)]
+
+
+def test_keys_that_a_clock_which_was_ahead_has_dated_do_not_keep_the_others_from_being_purged(store: Store) -> None:
+    insert = "INSERT INTO idempotency_keys (key, fingerprint, status, body, headers, created_at) VALUES (?, x'', 201, x'', '{}', ?)"
+    now = int(time.time())
+    for number in range(PURGED_AT_ONCE):
+        store.writing.execute(insert, (f"ahead{number}", now + 30 * KEPT_S))
+    for key, created_at in (("old", now - KEPT_S - 60), ("new", now), ("a little ahead", now + KEPT_S // 2)):
+        store.writing.execute(insert, (key, created_at))
+    while purge(store.writing):
+        pass
+    assert store.read("SELECT key FROM idempotency_keys ORDER BY id") == [("new",), ("a little ahead",)]

@@ -1,11 +1,31 @@
-"""The parts of look-ups that need no other service: pieces of ids, and the circuit breaker."""
+"""The parts of look-ups that need no other service: pieces of ids, rounds, the circuit breaker, addresses."""
 
+import time
+from collections.abc import Collection
+from typing import Any
+
+import gevent
 import pytest
+from gevent.event import Event
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Counter
 
-from orders_service.lookups import LONGEST_IDS, MOST_IDS, Breaker, chunks
+from orders_service import lookups
+from orders_service.lookups import (
+    LONGEST_IDS,
+    MOST_IDS,
+    MOST_IN_ROUND,
+    RESOLVE_PATIENCE_S,
+    Breaker,
+    Found,
+    Lookups,
+    Remote,
+    UserPage,
+    chunks,
+)
 from service_common.inbound import MAX_ID
+from service_common.settings import Settings
 
 from ..fleet import wait_until
 
@@ -56,3 +76,48 @@ def test_after_its_cooldown_one_failure_opens_it_again_and_a_success_closes_it()
     breaker.succeeded()
     breaker.failed()
     assert not breaker.is_open()
+
+
+def test_a_round_holds_so_many_ids_and_who_comes_then_has_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def answer(_remote: Any, ids: Collection[int], _request_id: str) -> Found:
+        asked.append(len(ids))
+        gevent.sleep(0)
+        return {id: {"id": id} for id in ids}
+
+    monkeypatch.setattr(lookups, "attempt", answer)
+    shared = Lookups(Settings(), CollectorRegistry())
+    mine = [range(number * 100, number * 100 + 100) for number in range(200)]
+    callers = [gevent.spawn(shared.fetch, ids, ids) for ids in mine]
+    gevent.joinall(callers, timeout=10, raise_error=True)
+    for ids, caller in zip(mine, callers, strict=True):
+        users, products = caller.value
+        assert set(ids) <= users.keys() and set(ids) <= products.keys()
+    assert sum(asked) == 2 * 200 * 100
+    assert max(asked) <= (MOST_IN_ROUND + 200) / 2
+
+
+def test_a_name_server_that_is_slow_does_not_hold_up_look_ups(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered, addresses = Event(), [["10.0.0.1"], ["10.0.0.2"]]
+
+    def resolve(*_args: Any, **_options: Any) -> list[str]:
+        answered.wait(10)
+        return addresses.pop(0)
+
+    monkeypatch.setattr(lookups.socket, "getaddrinfo", resolve)
+    remote = Remote(
+        "users", "http://users:8000", UserPage, Settings(), Counter("a", "", ("service", "outcome"), registry=None)
+    )
+    began = time.monotonic()
+    for _ in range(5):
+        remote._follow_address()
+    assert time.monotonic() - began < 2 * RESOLVE_PATIENCE_S + 0.5  # waited for once
+    session = remote._session
+    answered.set()
+    gevent.sleep(0.01)
+    assert remote._session is session
+    monkeypatch.setattr(lookups, "RESOLVE_EVERY_S", 0.0)
+    remote._follow_address()
+    assert not addresses
+    assert remote._session is not session  # it was the second address

@@ -105,6 +105,18 @@ def test_a_token_that_was_sent_twice_is_none(guarded: Fleet) -> None:
     refused(answer, "unauthorized")
 
 
+@pytest.mark.parametrize("scheme", ["bearer ", "BEARER ", "Bearer  "])
+def test_the_scheme_is_written_in_any_way_that_http_allows(guarded: Fleet, scheme: str) -> None:
+    assert send(guarded.users, "GET", "/users", Authorization=scheme + TOKENS[0]).status_code == 200
+
+
+def test_a_key_that_was_sent_twice_does_not_cost_the_token(guarded: Fleet) -> None:
+    fields = b"Authorization: Bearer first-secret\r\nIdempotency-Key: a\r\nIdempotency-Key: a\r\n"
+    head = b"POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
+    (answer,) = raw(guarded.users, head + fields + b"Connection: close\r\n\r\n{}")
+    refused(answer, "idempotency-key-invalid")
+
+
 def test_orders_whose_token_is_not_valid_are_refused_as_a_dependency(alone: Alone) -> None:
     users, products = alone("users", API_TOKEN="new"), alone("products", API_TOKEN="new")
     orders = alone("orders", API_TOKEN="old", USERS_URL=users.url, PRODUCTS_URL=products.url)

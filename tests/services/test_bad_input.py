@@ -17,10 +17,12 @@ from .client import (
     new_user,
     pointers,
     post,
+    raw,
     refused,
     send,
     served,
 )
+from .conftest import Alone
 
 MIB = 1 << 20
 USER = b'{"name": "A", "email": "a@b"}'
@@ -125,6 +127,20 @@ def test_json_may_be_named_in_any_of_its_ways(fleet: Fleet, content_type: str) -
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "zstd", "gzip, gzip"])
 def test_a_compressed_body_is_not_taken(fleet: Fleet, name: str, encoding: str) -> None:
     refused(post(served(fleet, name), new_item(fleet, name), Content_Encoding=encoding), "unsupported-media-type")
+
+
+@pytest.mark.parametrize("encoding", ["identity", "Identity", ""])
+def test_a_body_that_says_it_is_not_compressed_is_taken(fleet: Fleet, encoding: str) -> None:
+    created(fleet.users, new_user(), Content_Encoding=encoding)
+
+
+@pytest.mark.parametrize("limit", [1, 1024, 8191, 8192, 8193])
+def test_a_body_in_chunks_has_a_small_limit_too(alone: Alone, limit: int) -> None:
+    users = alone("users", MAX_BODY_BYTES=str(limit))
+    head = b"POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for size, kind in ((limit, "malformed-json"), (limit + 1, "body-too-large"), (100_000, "body-too-large")):
+        answers = raw(users, head + b"%x\r\n" % size + b" " * size + b"\r\n0\r\n\r\n")
+        refused(answers[0], kind)
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/merge-patch+json"])

@@ -143,3 +143,25 @@ def test_orders_cannot_be_changed(fleet: Fleet, method: str) -> None:
     order = created(fleet.orders, new_order(fleet))
     refused(send(fleet.orders, method, f"/orders/{order['id']}", {"quantity": 1}), "method-not-allowed")
     assert get(fleet.orders, f"/{order['id']}").json() == order
+
+
+@CHANGEABLE
+def test_only_a_version_that_is_not_named_as_unwanted_is_changed_or_deleted(fleet: Fleet, name: str) -> None:
+    process = served(fleet, name)
+    answer = post(process, new_item(fleet, name))
+    id, tag = answer.json()["id"], answer.headers["ETag"]
+    for condition in ("*", tag, f"W/{tag}", f'"other", {tag}'):
+        refused(patch(process, id, {"name": "Changed"}, If_None_Match=condition), "precondition-failed")
+        refused(delete(process, id, If_None_Match=condition), "precondition-failed")
+    refused(delete(process, id, If_None_Match='"other"', If_Match='"another"'), "precondition-failed")
+    assert get(process, f"/{id}").json() == answer.json()
+    assert patch(process, id, {"name": "Changed"}, If_None_Match='"other"').status_code == 200
+    assert delete(process, id, If_None_Match=tag).status_code == 204
+
+
+@CHANGEABLE
+def test_what_is_deleted_leaves_nothing_to_describe(fleet: Fleet, name: str) -> None:
+    process = served(fleet, name)
+    answer = delete(process, created(process, new_item(fleet, name))["id"])
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert not {"Content-Type", "Content-Length", "Transfer-Encoding"} & answer.headers.keys()

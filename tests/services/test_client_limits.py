@@ -278,6 +278,17 @@ def test_a_rate_is_kept_for_each_address_and_probes_are_answered(alone: Alone) -
         assert replies(read_all(other))[0].status_code == 404
 
 
+def test_a_rate_is_not_for_hosts_that_are_exempt(alone: Alone) -> None:
+    users = alone("users", RATE_LIMIT="2/hour", RATE_LIMIT_EXEMPT="nowhere.invalid localhost")
+    answers = [requests.get(f"{users.url}/users/0", timeout=TIMEOUT_S) for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [404] * 6
+    asked = b"GET /users/0 HTTP/1.1\r\nHost: x\r\n\r\n"
+    with closing(
+        connect(users, asked * 3 + asked.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), "127.0.0.2")
+    ) as other:
+        assert [reply.status_code for reply in replies(read_all(other))] == [404, 404, 429, 429]
+
+
 @pytest.mark.parametrize("rate", ["many", "5", "5/fortnight", "-1/second"])
 def test_a_rate_that_cannot_be_read_is_named(alone: Alone, rate: str) -> None:
     users = alone("users", wait=False, RATE_LIMIT=rate)

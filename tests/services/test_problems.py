@@ -5,6 +5,9 @@ import resource
 import apsw
 import pytest
 
+from service_common.problems import KINDS
+from service_common.worker import KINDS as BEFORE_FLASK
+
 from ..fleet import Fleet, Process, wait_until
 from .client import (
     SERVICES,
@@ -40,6 +43,10 @@ def limit_files(process: Process, size: int) -> None:
     """Let no file of the service grow past `size` bytes, as a full disk would."""
     _, hard = resource.prlimit(worker(process), resource.RLIMIT_FSIZE)
     resource.prlimit(worker(process), resource.RLIMIT_FSIZE, (size, hard))
+
+
+def test_what_is_refused_before_flask_has_the_same_titles() -> None:
+    assert all(KINDS[kind] == (status, title) for status, (kind, title) in BEFORE_FLASK.items())
 
 
 @SERVICES

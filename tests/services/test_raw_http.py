@@ -119,6 +119,8 @@ def test_what_http_has_a_status_of_its_own_for_is_a_problem_too(fleet: Fleet, se
     assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json")
     problem = answer.json()
     assert (problem["status"], problem["request_id"]) == (status, answer.headers["X-Request-ID"])
+    assert problem["type"] == "/problems/" + problem["title"].lower().replace(" ", "-")
+    assert problem["detail"]
     assert alive(fleet.users)
 
 
@@ -135,6 +137,28 @@ def test_a_key_that_was_sent_twice_is_refused(fleet: Fleet) -> None:
     for keys in ((b"a", b"a"), (b"a", b"b"), (b"", b"a")):
         fields = [b"Idempotency-Key: " + key for key in keys]
         refused(raw(fleet.users, posted(*fields, LENGTH, b"Connection: close"))[0], "idempotency-key-invalid")
+
+
+def test_one_field_that_was_sent_twice_does_not_take_another_along(fleet: Fleet) -> None:
+    key = new_key().encode()
+    fields = [b"Authorization: Bearer a", b"Idempotency-Key: " + key, b"Authorization: Bearer b", LENGTH]
+    body = BODY.replace(b"raw@", b"once@")
+    first, second = (raw(fleet.users, posted(*fields[:3], b"Content-Length: %d" % len(body), body=body))[0]
+                     for _ in range(2))  # fmt: skip
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert second.headers["Idempotency-Replayed"] == "true"
+
+
+@pytest.mark.parametrize("line", [b"POST /nothing", b"PUT /users", b"GET /users", b"POST /users?x=1"])
+@pytest.mark.parametrize("body", [b"zz\r\n", b"5\r\nabc", (chunk(b" ") * 5000) + b"0\r\n\r\n"])
+def test_a_body_that_nobody_reads_and_is_broken_gets_no_answer_of_its_own(
+    fleet: Fleet, line: bytes, body: bytes
+) -> None:
+    head = b" HTTP/1.1\r\n" + HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+    answers = raw(fleet.users, line + head + body + NEXT)
+    assert len(answers) == 1
+    assert answers[0].status_code in (200, 404, 405, 422)
+    assert alive(fleet.users)
 
 
 def test_a_key_in_any_spelling_of_its_name_is_the_same_header(fleet: Fleet) -> None:

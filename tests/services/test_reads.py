@@ -295,3 +295,23 @@ def test_a_read_sees_a_write_as_soon_as_it_is_answered(fleet: Fleet) -> None:
         item = created(fleet.users, new_user())
         assert get(fleet.users, f"/{item['id']}").json() == item
         assert get(fleet.users, f"?after={item['id'] - 1}").json()["items"][0] == item
+
+
+@CHANGEABLE
+def test_a_read_that_wants_a_version_gets_that_or_none(fleet: Fleet, name: str) -> None:
+    process, answer = served(fleet, name), post(served(fleet, name), new_item(fleet, name))
+    path, tag = f"/{answer.json()['id']}", answer.headers["ETag"]
+    for wanted in (tag, "*", f'"other", {tag}'):
+        assert get(process, path, If_Match=wanted).json() == answer.json()
+        assert get(process, path, If_Match=wanted, If_None_Match=tag).status_code == 304
+    for wanted in ('"other"', f"W/{tag}", ""):
+        refused(get(process, path, If_Match=wanted), "precondition-failed")
+        refused(get(process, path, If_Match=wanted, If_None_Match=tag), "precondition-failed")
+
+
+@CHANGEABLE
+def test_what_is_no_entity_tag_names_no_version(fleet: Fleet, name: str) -> None:
+    process, answer = served(fleet, name), post(served(fleet, name), new_item(fleet, name))
+    path, bare = f"/{answer.json()['id']}", answer.headers["ETag"].strip('"')
+    for given in (bare, f"W/{bare}", f'w/"{bare}"', f'W/"{bare}', '*, "other"'):
+        assert get(process, path, If_None_Match=given).status_code == 200

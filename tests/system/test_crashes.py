@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from service_common.clients import Clients, Connection
 from service_common.settings import Settings
+from service_common.worker import GRACE_S
 
 from ..fleet import Fleet, Process, wait_until
 from .clients import Load, body_for, everything, post
@@ -88,6 +89,20 @@ def test_idle_connections_do_not_hold_up_a_stop(own_fleet: Fleet) -> None:
     assert time.monotonic() - began < 5
 
 
+def test_a_client_who_stalls_does_not_keep_a_stop_from_closing_the_database(own_fleet: Fleet) -> None:
+    users = own_fleet.users
+    with socket.create_connection(("127.0.0.1", users.port), 20) as stalled:
+        stalled.sendall(
+            b"POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+        )
+        assert requests.get(f"{users.url}/livez", timeout=10).status_code == 200  # by now the other has its request
+        began = time.monotonic()
+        assert users.stop() == 0
+        assert GRACE_S <= time.monotonic() - began < GRACE_S + 5
+    assert "1 requests did not end in time" in users.logged()
+    assert not users.database.with_name("users.db-wal").exists()  # checkpointed
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 def test_while_users_is_away_orders_are_refused_in_time_and_accepted_again_after(
     own_fleet: Fleet, how: signal.Signals
@@ -141,9 +156,6 @@ def test_during_an_outage_the_circuit_opens_and_nothing_piles_up(own_fleet: Flee
         if line.startswith('lookup_attempts_total{outcome="failed",service="users"')
     ]
     assert float(line.split()[1]) < 40  # about one a second, not one an order
-
-
-GRACE_S = 12  # gunicorn's for requests in flight
 
 
 @pytest.fixture

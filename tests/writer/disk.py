@@ -2,7 +2,8 @@
 
 It also remembers what is certain to be on the platter, so that a power cut can be played: a file's content is as it was
 at its last sync. A sync that failed may have brought everything there or nothing; here it has, which is what a write
-that was refused has to fear. Truncating or deleting a file without a sync is undone by the cut.
+that was refused has to fear. Or, with `forgets`, nothing, and the kernel takes what it could not write for written, as ext4
+and XFS do: it is read as if it were there, and no later sync brings it there unless it is written again. Truncating or deleting a file without a sync is undone by the cut.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+
+PAGE = 4096  # bytes, of the kernel
 
 
 def io_error(code: int) -> apsw.IOError:
@@ -31,6 +34,9 @@ class Disk(apsw.VFS):
         self.checkpoint_fails = False  # writes to the database file fail; only for a checkpoint that is asked for, as
         # SQLite forgives one that COMMIT starts by itself, but apsw raises what was raised in here
         self.open_fails = False
+        self.forgets = False  # of a sync that fails, nothing arrives, ever
+        self.dirty: dict[str, set[int]] = {}  # pages written since the last sync, by the end of a file's name
+        self.stale: dict[str, set[int]] = {}  # pages that are taken for written and are not on the platter
         self.on_sync: Callable[[], None] = lambda: None
         self.syncs = 0
         self.platter: dict[str, bytes] = {}  # by the end of a file's name
@@ -43,7 +49,16 @@ class Disk(apsw.VFS):
     def well(self) -> None:
         """Mend every fault."""
         self.full = self.writes_fail = self.fsync_fails = False
-        self.truncate_fails = self.checkpoint_fails = self.open_fails = False
+        self.truncate_fails = self.checkpoint_fails = self.open_fails = self.forgets = False
+
+    def sync(self, path: Path) -> None:
+        """Bring to the platter what the kernel knows to be missing there."""
+        content, before = bytearray(path.read_bytes()), self.platter.get(path.suffix, b"")
+        for page in self.stale.get(path.suffix, ()):
+            place = slice(page * PAGE, (page + 1) * PAGE)
+            content[place] = before[place].ljust(len(content[place]), b"\0")
+        self.platter[path.suffix] = bytes(content)
+        self.dirty[path.suffix] = set()
 
     def cut_power(self, directory: Path) -> Path:
         """What a power cut now would leave behind, put into `directory`; the path of the database there."""
@@ -59,6 +74,8 @@ class File(apsw.VFSFile):
         self.disk = disk
         self.path = Path(str(path))
         self.is_log = self.path.name.endswith("-wal")
+        if not self.path.exists():
+            disk.dirty[self.path.suffix], disk.stale[self.path.suffix] = set(), set()
         super().__init__("", name, flags)
 
     def xWrite(self, data: bytes, offset: int) -> None:
@@ -67,15 +84,21 @@ class File(apsw.VFSFile):
         if self.disk.writes_fail if self.is_log else self.disk.checkpoint_fails:
             raise io_error(apsw.SQLITE_IOERR_WRITE)
         super().xWrite(data, offset)
+        pages = set(range(offset // PAGE, (offset + len(data) - 1) // PAGE + 1))
+        self.disk.dirty.setdefault(self.path.suffix, set()).update(pages)
+        self.disk.stale.setdefault(self.path.suffix, set()).difference_update(pages)
 
     def xSync(self, flags: int) -> None:
         if self.is_log:
             self.disk.syncs += 1
             self.disk.on_sync()
         super().xSync(flags)
-        if self.path.suffix in (".db", ".db-wal") and self.path.exists():
-            self.disk.platter[self.path.suffix] = self.path.read_bytes()
-        if self.is_log and self.disk.fsync_fails:
+        fails = self.is_log and self.disk.fsync_fails
+        if fails and self.disk.forgets:
+            self.disk.stale.setdefault(self.path.suffix, set()).update(self.disk.dirty.pop(self.path.suffix, ()))
+        elif self.path.suffix in (".db", ".db-wal") and self.path.exists():
+            self.disk.sync(self.path)
+        if fails:
             raise io_error(apsw.SQLITE_IOERR_FSYNC)
 
     def xTruncate(self, size: int) -> None:

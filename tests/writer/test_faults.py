@@ -12,7 +12,7 @@ import apsw
 import gevent
 import pytest
 
-from service_common import writer
+from service_common import store, writer
 from service_common.problems import Problem
 
 from .bench import Bench, until
@@ -315,3 +315,58 @@ def test_a_job_that_ends_the_transaction_as_well_is_refused_with_its_group_and_t
     assert spawn(bench, bench.insert(1), end, bench.insert(2)) == ["storage-unavailable"] * 3
     assert isinstance(bench.outcome(3), int)
     assert bench.rows() == bench.crashed() == bench.cut_off() == [3]
+
+
+def test_nothing_is_acknowledged_behind_what_a_failed_sync_has_left_out(bench: Bench) -> None:
+    assert bench.outcome(1) == 1
+    bench.disk.fsync_fails = bench.disk.forgets = bench.disk.open_fails = True
+    assert bench.outcome(2) == "outcome-unknown"
+    bench.disk.well()
+    for x in (3, 4):
+        assert isinstance(bench.outcome(x), int)
+        assert bench.cut_off()[-1] == bench.rows()[-1] == x
+
+
+def test_where_the_log_cannot_be_moved_into_the_database_after_a_failed_sync_writes_stay_refused(bench: Bench) -> None:
+    assert bench.outcome(1) == 1
+    bench.disk.fsync_fails = bench.disk.forgets = bench.disk.open_fails = True
+    assert bench.outcome(2) == "outcome-unknown"
+    bench.disk.well()
+    bench.disk.checkpoint_fails = True
+    assert [bench.outcome(x) for x in (3, 4)] == ["storage-unavailable"] * 2
+    bench.disk.well()
+    assert isinstance(bench.outcome(5), int)
+    assert not {3, 4} & set(bench.rows())
+    assert bench.cut_off() == bench.rows()
+
+
+def test_whatever_goes_wrong_while_opening_again_the_writer_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_args: Any) -> None:
+        raise OSError("the schema cannot be read")
+
+    assert bench.outcome(1) == 1
+    bench.disk.fsync_fails = True
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "migrate", fail)
+        told = bench.outcome(2)
+        assert told in ("outcome-unknown", "storage-unavailable")
+        assert bench.outcome(3) == "storage-unavailable"
+    bench.disk.well()
+    assert isinstance(bench.outcome(4), int)
+    assert bench.writer.alive()
+
+
+def test_a_group_that_wrote_nothing_does_not_make_a_dead_disk_ready(bench: Bench) -> None:
+    def refuse(_db: apsw.Connection) -> None:
+        raise ValueError("nothing to write")
+
+    assert bench.outcome(1) == 1
+    assert bench.writer.ready()
+    bench.age()
+    bench.disk.full = True
+    assert isinstance(bench.outcome_of(refuse), ValueError)
+    assert not bench.writer.ready()
+    bench.disk.well()
+    assert bench.writer.ready()

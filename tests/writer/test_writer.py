@@ -8,15 +8,17 @@ import pytest
 
 from service_common import app
 from service_common.idempotency import PURGED_AT_ONCE, Answer, Key, once
+from service_common.writer import touch
 
 from .bench import Bench, until
 
 
 def test_writes_that_wait_become_one_transaction(bench: Bench) -> None:
+    bench.writer.write(touch)  # the first write into an empty log has that synced too
     syncs = bench.disk.syncs
     done = gevent.joinall(bench.spawn(*range(200)))
     assert sorted(greenlet.value for greenlet in done) == list(range(1, 201))
-    assert bench.groups() == (1, 200)
+    assert bench.groups() == (2, 201)
     assert bench.disk.syncs == syncs + 1
 
 
@@ -152,6 +154,8 @@ def test_a_database_that_cannot_be_opened_again_refuses_until_it_can(bench: Benc
 
 
 def test_ready_asks_the_disk_where_the_last_commit_is_old(bench: Bench) -> None:
+    bench.writer.write(touch)  # the first write into an empty log has that synced too
+    bench.age()
     syncs = bench.disk.syncs
     assert bench.writer.ready()
     assert bench.disk.syncs == syncs + 1
