@@ -4,6 +4,7 @@ It reads the files themselves, in their containers, and shares no code with the 
 """
 
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,8 +92,8 @@ def compare(
         before = audited.get(service, {})
         lost += sum(held.rows.get(id) != known for id, known in expected[service] | set(before.items()))
         doubled += len(held.rows) - len(set(held.rows.values()))
-        invented += sum(id not in before for id in held.rows if id <= max(before, default=0))
-        first = min(over_http[service], default=0)
+        first = min(over_http[service], default=sys.maxsize)
+        invented += sum(id not in before for id in held.rows if id < first or id <= max(before, default=0))
         differing += len({row for row in held.rows.items() if row[0] >= first} ^ set(over_http[service].items()))
     named = [known.split("/") for known in files["orders"].rows.values()]
     users, products = files["users"].rows, files["products"].rows

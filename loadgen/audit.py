@@ -25,7 +25,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from .ledger import Line, Row, classify, fate
+from .ledger import Line, Row, classify, fate, settles
 from .settings import SERVICES
 
 T = TypeVar("T")
@@ -76,7 +76,8 @@ INVARIANTS = (
                                AND p.name IS f.product_name AND p.cents IS f.cents))
         UNION ALL
         SELECT printf('products %d (op %d)', w.product, w.op) FROM writes w
-        WHERE w.verb = 'patch' AND w.fate = 'ok' AND (w.ack_cents IS NOT w.cents OR w.ack_id IS NOT w.product)
+        WHERE w.verb = 'patch' AND w.fate = 'ok'
+          AND (w.ack_cents IS NOT w.cents OR w.ack_id IS NOT w.product OR w.ack_etag IS NULL)
         """,
     ),
     Invariant(
@@ -240,7 +241,7 @@ CREATE TABLE fates AS
            min(CASE WHEN a.outcome = 'ok' THEN a.line END) AS acknowledged,
            max(CASE WHEN a.outcome IS NULL OR a.outcome = 'unknown' THEN coalesce(a.line, s.line) END) AS doubt,
            max(CASE WHEN a.kept THEN 9223372036854775807
-                    WHEN a.outcome = 'refused' AND a.status < 500 THEN s.line END) AS refusal,
+                    WHEN a.outcome = 'refused' AND settles(a.status) THEN s.line END) AS refusal,
            max(CASE WHEN a.outcome = 'refused' THEN a.line END) AS refused
     FROM sent w JOIN sends s ON s.op = w.op
     LEFT JOIN answers a ON a.op = s.op AND a.item = w.item AND a.try = s.try
@@ -338,6 +339,7 @@ def audit(
         try:
             db.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE;")
             db.create_function("fate", 4, fate, deterministic=True)
+            db.create_function("settles", 1, settles, deterministic=True)
             db.executescript(_TABLES)
             db.execute("BEGIN")
             run, kinds = _load_history(db, _counted(history, "loading the ledger", tell))
@@ -374,6 +376,8 @@ def _judge(db: sqlite3.Connection, run: str, kinds: list[str], flaws: list[str],
     completed = {action for (action,) in db.execute("SELECT action FROM completed")}
     if never := [kind for kind in kinds if kind not in completed]:
         flaws.append(f"never completed: {', '.join(never)}")
+    if any(finding.count is None for finding in invariants):
+        flaws.append("the rows were not read back")
     violated = any(finding.count for finding in invariants)
     return Report(
         run,

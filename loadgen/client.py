@@ -15,7 +15,7 @@ import gevent
 from geventhttpclient.client import HTTPClient
 
 from .arrivals import Arrivals
-from .ledger import Answer, Op, classify
+from .ledger import Answer, Op, classify, settles
 from .run import Run
 from .settings import SERVICES, Settings
 
@@ -168,7 +168,7 @@ class Client:
             op.answer = op.answer or replace(answer, line=line_number)
         elif answer.outcome == "unknown":
             op.doubt = line_number
-        elif answer.status < 500:
+        elif settles(answer.status):
             op.refusal = sent
         if op.fate == "unknown":
             self.run.open[op.number] = op

@@ -49,17 +49,24 @@ def classify(status: int, problem: str | None, sound: bool) -> Outcome:
     return "unknown"
 
 
+def settles(status: int) -> bool:
+    """Whether an answer with this status speaks of the earlier tries of its write too: it was given after its key was
+    looked up. What is wrong with the bytes that arrived, the token or the rate is said before.
+    """
+    return 400 <= status < 500 and status not in (400, 401, 413, 429)
+
+
 def fate(acknowledged: int | None, doubt: int | None, refusal: int | None, keyed: int) -> Fate:
     """What became of a write that was tried one or more times.
 
-    A 503 that says "nothing was written" speaks of its own try only. A 4xx speaks of the tries before it as well,
-    because a service answers a key only after the earlier request with that key has ended. Without a key (PATCH)
-    a 4xx such as 412 may be the echo of the write's own first try: it may have been made.
+    A 503 that says "nothing was written" speaks of its own try only. Most 4xx (see `settles`) speak of the tries before
+    them as well, because a service answers a key only after the earlier request with that key has ended. Without a key
+    (PATCH) a 4xx such as 412 may be the echo of the write's own first try: it may have been made.
 
     Args:
         acknowledged: the ledger line of the first `ok`, if any.
         doubt: the line at which the last try with an unknown outcome ended, if any.
-        refusal: the line at which the last try that got a 4xx was sent, if any.
+        refusal: the line at which the last try whose answer `settles` was sent, if any.
         keyed: whether the request carried an Idempotency-Key.
     """
     if acknowledged is not None:

@@ -178,6 +178,9 @@ def test_what_an_earlier_load_left_must_still_be_there_and_nothing_among_it(tmp_
     both = files.File({2: "Salt", 3: "Milk", 4: "Tea"})
     assert wrong(tmp_path, audited={"products": {2: "Salt", 3: "Milk"}}, products=both) == {}
     assert wrong(tmp_path, audited={"products": {3: "Milk"}}, products=both) == {"invented in file": 1}
+    assert wrong(tmp_path, audited={"products": {2: "Salt"}}, products=both) == {
+        "invented in file": 1
+    }  # between the two
 
 
 def test_a_lost_row_whose_id_another_has_now_is_lost() -> None:

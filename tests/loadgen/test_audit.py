@@ -76,6 +76,12 @@ def write_a_product_twice_and_never_answer(history: History) -> None:
     history.rows["products", 4] = product(4, "Pen k3f9z2-20")
 
 
+def accept_a_change_without_its_version(history: History) -> None:
+    history.patch_sent(20, 2, "50.00", '"3"')
+    history.rows["products", 2]["price"] = "50.00"
+    history.ok(20, dict(history.rows["products", 2]), status=200, etag=None)
+
+
 def keep_a_refused_product(history: History) -> None:
     history.sent(20, "products", {"name": "Pen k3f9z2-20", "price": "-1.00"}, expects="validation")
     history.refused(20, 422, "validation")
@@ -191,6 +197,7 @@ BROKEN = [
     (alter_a_moment, "acknowledged but altered"),
     (alter_the_price_of_a_product_that_nobody_changed, "acknowledged but altered"),
     (acknowledge_another_price_than_was_sent, "acknowledged but altered"),
+    (accept_a_change_without_its_version, "acknowledged but altered"),
     (sell_at_a_price_that_the_product_never_had, "acknowledged but altered"),
     (sell_under_another_name, "acknowledged but altered"),
     (write_an_order_twice, "duplicated"),
@@ -282,6 +289,27 @@ def test_a_4xx_settles_the_unknown_tries_that_ended_before_it_was_sent() -> None
     report = history.audit()
     assert report.verdict == HELD
     assert report.services["orders"] == Counts(attempted=3, acknowledged=1, refused=2)
+
+
+@pytest.mark.parametrize(
+    ("status", "problem"),
+    [(400, "malformed-body"), (401, "unauthorized"), (413, "body-too-large"), (429, "too-many-requests")],
+)
+@pytest.mark.parametrize("there", [False, True])
+def test_a_4xx_that_is_given_before_the_key_is_looked_up_settles_nothing(
+    status: int, problem: str, there: bool
+) -> None:
+    history = clean()
+    row = user(2, "bob.k3f9z2.20@example.com")
+    history.sent(20, "users", as_sent(row))
+    history.unknown(20)
+    history.again(20)
+    history.refused(20, status, problem, try_=2)
+    if there:
+        history.rows["users", 2] = row
+    report = history.audit()
+    assert (report.verdict, report.flaws, violations(history)) == (UNDECIDED, ["1 writes could not be settled"], {})
+    assert report.services["users"] == Counts(attempted=2, acknowledged=1, unknown=1)
 
 
 def test_a_4xx_does_not_settle_a_try_that_was_still_in_flight() -> None:
@@ -487,8 +515,8 @@ def test_a_violation_outranks_a_flaw() -> None:
 
 def test_without_a_read_back_only_the_ledger_is_judged() -> None:
     history = clean()
-    report = history.audit(flaws=("reading back failed",), read_back=False)
-    assert report.verdict == UNDECIDED
+    report = history.audit(read_back=False)
+    assert (report.verdict, report.flaws) == (UNDECIDED, ["the rows were not read back"])
     assert {finding.count for finding in report.invariants} == {None, 0}
     replay_another_body(history)
     assert history.audit(read_back=False).verdict == VIOLATED
