@@ -47,7 +47,7 @@ check: $(READY)  ## lint, format, types, known holes in what is locked
 	@ruff check . && ruff format --check . && mypy && python tools/audit.py
 
 sbom: $(READY)  ## what is in the images, as CycloneDX documents in reports/sbom; needs an engine
-	@docker compose build -q && python tools/sbom.py reports/sbom
+	@python tools/sbom.py reports/sbom
 
 format: $(READY)  ## put the code into its format
 	@ruff check --fix . ; ruff format .

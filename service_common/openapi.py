@@ -190,7 +190,8 @@ def document(resource: Resource) -> Schema:
         str(status): {
             "description": HTTPStatus(status).phrase,
             "content": {MEDIA_TYPE: {"schema": ref("Problem")}},
-            **({"headers": {"Retry-After": {"schema": {"type": "integer"}}}} if status == 503 else {}),
+            **({"headers": {"Retry-After": {"schema": {"type": "integer"}}}} if status in (429, 503) else {}),
+            **({"headers": {"WWW-Authenticate": {"schema": STRING}}} if status == 401 else {}),
         }
         for status in sorted({*UNREAD, *READS, *WRITES, 412})
     }

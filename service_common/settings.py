@@ -95,7 +95,7 @@ class Settings(BaseModel):
             raise SystemExit(f"Unusable setting. {wrong}. Correct the environment and start again.") from None
 
     def tokens(self) -> tuple[str, ...]:
-        """The bearer tokens that are valid, newest first; empty when none is asked for.
+        """The bearer tokens that are valid, in the order given; empty when none is asked for.
 
         Raises:
             SystemExit: the token file cannot be read or holds no token, or others can reach the service and need none.

@@ -5,7 +5,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -245,6 +245,3 @@ def rollback(db: apsw.Connection) -> None:
     """End the transaction, if the error that broke it has not already."""
     if db.in_transaction:
         db.execute("ROLLBACK")
-
-
-Transaction = Callable[[apsw.Connection], Any]

@@ -100,6 +100,13 @@ class Process:
         pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in [self.process.pid, *children])
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
+    def peak_mb(self) -> float:
+        """The most memory that gunicorn or its worker has ever had."""
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        states = [Path(f"/proc/{pid}/status").read_text() for pid in [self.process.pid, *children]]
+        return max(int(state.partition("VmHWM:")[2].split()[0]) for state in states) / 1e3
+
     def logged(self) -> str:
         return self.log.read_text()
 

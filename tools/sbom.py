@@ -80,6 +80,7 @@ def bom(name: str, held: dict[str, Any]) -> Bom:
 
 def main(directory: Path) -> None:
     """Write a document for each image."""
+    compose("--profile", "*", "build", "-q")
     directory.mkdir(parents=True, exist_ok=True)
     for name, service in sorted(targets().items()):
         document = bom(name, look(service))

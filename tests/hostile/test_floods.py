@@ -33,7 +33,8 @@ def test_a_flood_keeps_nobody_else_waiting_and_takes_no_more_memory_than_there_i
     busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # a machine that does other work too is slower by that
     seen = run(flooded, flood, max(4, int(flood.count * SHARE)), SECONDS)
     print(seen.line())
-    assert seen.hostile.total() >= 1  # it did happen
+    assert "the flood did not end" not in seen.hostile
+    assert seen.hostile.total() > seen.hostile["closed"]  # it did happen
     assert len(seen.friends) >= 10
     assert not seen.failed
     assert not seen.refused or busy > 2  # where look-ups take their second, orders says so

