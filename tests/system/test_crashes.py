@@ -15,11 +15,13 @@ from gevent import socket
 from gevent.event import AsyncResult, Event
 from prometheus_client import CollectorRegistry
 
+from service_common import gunicorn_conf
 from service_common.clients import Clients, Connection
 from service_common.settings import Settings
 from service_common.worker import GRACE_S
 
 from ..fleet import Fleet, Process, wait_until
+from . import hurried
 from .clients import Load, body_for, everything, post
 from .loadgen import Run, violated
 
@@ -89,18 +91,24 @@ def test_idle_connections_do_not_hold_up_a_stop(own_fleet: Fleet) -> None:
     assert time.monotonic() - began < 5
 
 
-def test_a_client_who_stalls_does_not_keep_a_stop_from_closing_the_database(own_fleet: Fleet) -> None:
-    users = own_fleet.users
-    with socket.create_connection(("127.0.0.1", users.port), 20) as stalled:
-        stalled.sendall(
-            b"POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
-        )
-        assert requests.get(f"{users.url}/livez", timeout=10).status_code == 200  # by now the other has its request
-        began = time.monotonic()
-        assert users.stop() == 0
-        assert GRACE_S <= time.monotonic() - began < GRACE_S + 5
+def test_a_client_who_stalls_does_not_keep_a_stop_from_closing_the_database(tmp_path: Path) -> None:
+    users = Process("users", "tests.system.hurried:create_app()", tmp_path, {}).start()
+    try:
+        with socket.create_connection(("127.0.0.1", users.port), 20) as stalled:
+            head = b"POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+            stalled.sendall(head + b"{")
+            assert requests.get(f"{users.url}/livez", timeout=10).status_code == 200  # by now the other's is there too
+            began = time.monotonic()
+            assert users.stop() == 0
+            assert hurried.GRACE_S <= time.monotonic() - began < hurried.GRACE_S + 5
+    finally:
+        users.stop()
     assert "1 requests did not end in time" in users.logged()
     assert not users.database.with_name("users.db-wal").exists()  # checkpointed
+
+
+def test_gunicorn_waits_for_all_that_a_stop_may_take() -> None:
+    assert gunicorn_conf.graceful_timeout > GRACE_S + 1 + Settings().drain_timeout + 1
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
