@@ -9,10 +9,10 @@ import pytest
 from ..fleet import Fleet
 from .floods import FLOODS, Flood, furnish, run
 
-SECONDS = 0.8  # that each flood lasts
+SECONDS = 1.5  # that each flood lasts
 SHARE = 0.25  # of its connections
 MOST_CONNECTIONS = 300  # so that the stalled ones are too many, as they are at full size
-SYN_AGAIN_S = 1.0  # when the kernel of a client that found no room in the queue of new connections asks again
+SYN_AGAIN_S = 1.0  # when the kernel of a client whose connection was not taken into the queue of new ones asks again
 LIVEZ_S = 1.0
 P99_S = 2.0
 MEMORY_MB = 230  # of the 256 that a container has
@@ -30,18 +30,18 @@ def flooded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         running.stop()
 
 
-def overflows() -> int:
-    """How often a queue of new connections has been full, on this machine."""
+def asked_again() -> int:
+    """How often a connection had to be asked for a second time, on this machine."""
     names, values = (line.split() for line in Path("/proc/net/netstat").read_text().splitlines()[:2])
-    return int(dict(zip(names, values, strict=True))["ListenOverflows"])
+    return int(dict(zip(names, values, strict=True))["TCPSynRetrans"])
 
 
 @pytest.mark.parametrize("flood", FLOODS, ids=lambda flood: flood.name)
 def test_a_flood_keeps_nobody_else_waiting_and_takes_no_more_memory_than_there_is(flooded: Fleet, flood: Flood) -> None:
     busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # a machine that does other work too is slower by that
-    before = overflows()
+    before = asked_again()
     seen = run(flooded, flood, max(4, int(flood.count * SHARE)), SECONDS)
-    again = SYN_AGAIN_S if overflows() > before else 0  # it was no service that kept the probe waiting
+    again = SYN_AGAIN_S if asked_again() > before else 0  # then it was no service that kept them waiting
     print(seen.line())
     assert "the flood did not end" not in seen.hostile
     assert seen.hostile.total() > seen.hostile["closed"]  # it did happen
@@ -49,7 +49,7 @@ def test_a_flood_keeps_nobody_else_waiting_and_takes_no_more_memory_than_there_i
     assert not seen.failed
     assert not seen.refused or busy > 2  # where look-ups take their second, orders says so
     assert max(seen.livez) < LIVEZ_S * busy + again
-    assert seen.p99() < P99_S * busy
+    assert seen.p99() < P99_S * busy + again
     assert seen.memory < MEMORY_MB
     assert (seen.internal, seen.stray_rows) == (0, 0)
 
