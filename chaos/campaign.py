@@ -167,6 +167,7 @@ def run_group(system: System, rounds: list[list[Fault]], directory: Path, flowin
         system.audited = {service: read_.rows for service, read_ in files.items()}
         group.counts |= found
         group.violations += [f"{name}: {number}" for name, number in found.items() if number]
+        group.audited = True
     except NotHappened as error:
         group.flaws.append(str(error))
     finally:

@@ -48,6 +48,7 @@ class Group:
     flaws: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     directory: str = ""
+    audited: bool = False  # to its end: what it has left is known
 
 
 def count(ended: Iterable[Try], in_flight: Iterable[Try], into: Round) -> None:

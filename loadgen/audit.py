@@ -146,10 +146,11 @@ INVARIANTS = (
         "two answers under one key differ, or more than one of them claims to be the first",
         """
         SELECT DISTINCT printf('op %d', w.op) FROM writes w JOIN answers a ON a.op = w.op AND a.item = w.item
-        WHERE w.keyed AND (a.outcome = 'ok' OR a.outcome = 'refused' AND a.status < 500)
+        WHERE w.keyed AND (a.outcome = 'ok' OR a.outcome = 'refused' AND a.status < 500
+                           OR a.outcome = 'unknown' AND a.status BETWEEN 200 AND 399)
         GROUP BY w.op, w.item
         HAVING sum(a.outcome = 'ok') > 0 AND (
-            sum(a.outcome = 'refused') > 0 OR count(DISTINCT a.status || a.body) > 1
+            sum(a.outcome <> 'ok') > 0 OR count(DISTINCT a.status || a.body) > 1
             OR sum(a.outcome = 'ok' AND NOT a.replayed) > 1)
         """,
         needs_rows=False,
@@ -161,7 +162,8 @@ INVARIANTS = (
         SELECT printf('%s %d (op %d)', w.service, w.ack_id, w.op)
         FROM reads r JOIN writes w ON w.op = r.of_op AND w.item = r.of_item JOIN answers a ON a.op = r.op
         WHERE w.fate = 'ok' AND (
-            a.outcome = 'refused' AND a.status < 500 OR a.outcome = 'ok' AND a.body IS NOT w.ack_body)
+            a.outcome = 'refused' AND a.status < 500 OR a.outcome = 'ok' AND a.body IS NOT w.ack_body
+            OR a.outcome = 'unknown' AND a.status BETWEEN 200 AND 399)
         """,
         needs_rows=False,
     ),

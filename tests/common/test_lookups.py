@@ -65,7 +65,7 @@ def test_a_circuit_opens_after_so_many_failures_in_a_row_and_not_before() -> Non
 
 
 def test_after_its_cooldown_one_failure_opens_it_again_and_a_success_closes_it() -> None:
-    breaker = Breaker(3, cooldown=0.05)
+    breaker = Breaker(3, cooldown=0.5)
     for _ in range(3):
         breaker.failed()
     assert breaker.is_open()

@@ -44,7 +44,7 @@ def test_a_flood_keeps_nobody_else_waiting_and_takes_no_more_memory_than_there_i
     again = SYN_AGAIN_S if asked_again() > before else 0  # then it was no service that kept them waiting
     print(seen.line())
     assert "the flood did not end" not in seen.hostile
-    assert seen.hostile.total() > seen.hostile["closed"]  # it did happen
+    assert seen.hostile.total() > seen.hostile["closed"] + seen.hostile["refused"]  # it did happen
     assert len(seen.friends) >= 10
     assert not seen.failed
     assert not seen.refused or busy > 2  # where look-ups take their second, orders says so

@@ -155,6 +155,16 @@ def show_another_version_of_an_own_write(history: History) -> None:
     history.read(20, 1, "users", 200, user(1, name="Nobody"))
 
 
+def replay_what_is_no_answer(history: History) -> None:
+    history.again(1)
+    history.ended("unknown", 1, 2, status=201, problem=None, replayed=True, answer={})
+
+
+def answer_a_read_with_nothing(history: History) -> None:
+    history.sent(20, "users", None, method="GET", key=None, reads=[1, 0], action="read_own", path="/users/1")
+    history.ended("unknown", 20, status=200, problem=None, replayed=False, answer={})
+
+
 def accept_two_changes_of_one_version(history: History) -> None:
     history.patched(20, 2, "50.00", '"2"', '"4"')
 
@@ -217,7 +227,9 @@ BROKEN = [
     (replay_another_status, "replay that differed"),
     (replay_without_saying_so, "replay that differed"),
     (refuse_what_was_acknowledged, "replay that differed"),
+    (replay_what_is_no_answer, "replay that differed"),
     (hide_an_own_write, "own write not read back"),
+    (answer_a_read_with_nothing, "own write not read back"),
     (show_another_version_of_an_own_write, "own write not read back"),
     (accept_two_changes_of_one_version, "update lost"),
     (overwrite_an_accepted_change, "update lost"),
