@@ -60,11 +60,11 @@ def main() -> int:
             system.up()
             for batch in batches:
                 print(f"[{time.monotonic() - began:5.0f} s] load {len(groups) + 1}", flush=True)
-                groups.append(run_group(system, batch, home / f"load-{len(groups) + 1}", options.flow))
-                sums = totals(groups)
-                print(f"  audited; so far {sums}", flush=True)
+                group = run_group(system, batch, home / f"load-{len(groups) + 1}", options.flow)
+                groups.append(group)
+                print(f"  {'audited' if group.audited else 'not audited'}; so far {totals(groups)}", flush=True)
                 save(home, options, groups, time.monotonic() - began, trouble)
-                if not groups[-1].audited:  # what this load has left is not known: the next could not be judged by it
+                if not group.audited:  # what it has left is not known: the next could not be judged by it
                     trouble.append(f"load {len(groups)} was not audited: the rest on its system is left out")
                     break
         except NotHappened as error:

@@ -255,7 +255,6 @@ class Remote:
                 self._drop_connections()
             self._addresses = addresses
         self._resolved_at = time.monotonic()
-        self._resolving = None
 
     def _drop_connections(self) -> None:
         self._session.close()

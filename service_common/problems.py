@@ -23,6 +23,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "precondition-failed": (412, "The resource has another version"),
     "body-too-large": (413, "The body is too large"),
     "unsupported-media-type": (415, "The body must be application/json"),
+    "requested-range-not-satisfiable": (416, "Requested Range Not Satisfiable"),
     "validation": (422, "The request is well-formed but wrong"),
     "idempotency-key-reused": (422, "The Idempotency-Key was used for another request"),
     "too-many-requests": (429, "Too many requests from one address"),
@@ -39,6 +40,7 @@ BY_STATUS = {
     405: "method-not-allowed",
     413: "body-too-large",
     415: "unsupported-media-type",
+    416: "requested-range-not-satisfiable",
     500: "internal",
 }
 
@@ -102,14 +104,8 @@ def register(app: Flask) -> None:
     def http(error: HTTPException) -> Response:
         if error.code is not None and error.code < 400:
             return Response(error.get_body(), error.code, error.get_headers())
-        kind = BY_STATUS.get(error.code or 500)
-        if kind:
-            response = Problem(kind, error.description or KINDS[kind][1]).response()
-        else:  # a status that the contract has no word for: HTTP's own, as worker.py has it
-            slug = error.name.lower().replace(" ", "-")
-            body = {"type": f"/problems/{slug}", "title": error.name, "status": error.code,
-                    "detail": error.description or error.name, "request_id": request_id.get()}  # fmt: skip
-            response = Response(json.dumps(body), error.code, mimetype=MEDIA_TYPE)
+        kind = BY_STATUS.get(error.code or 500, "internal")
+        response = Problem(kind, error.description or KINDS[kind][1]).response()
         for name, value in error.get_headers():
             if name.lower() not in ("content-type", "content-length"):
                 response.headers[name] = value

@@ -46,7 +46,7 @@ def named(field: str, otherwise: bool) -> Callable[[str], bool]:
     """
     condition = request.environ.get(field)
     if condition is None or condition == "*":
-        return lambda tag: otherwise or condition == "*"
+        return lambda tag: otherwise if condition is None else True
     tags = {part.strip(" \t") for part in condition.split(",")}
     return lambda tag: f'"{tag}"' in tags or (field == NONE_MATCH and f'W/"{tag}"' in tags)
 

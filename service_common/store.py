@@ -105,10 +105,11 @@ class Store:
         self.writing: apsw.Connection
         self._reading: apsw.Connection
         self._identities: dict[str, Identity] = {}  # of the files, as they were opened
-        self._settled = False  # whether all that the files held when they were opened is in the database, and on disk
         try:
             self._refuse_orphaned_log()
             self.open()
+            if not self.discard_log():
+                log.warning("%s-wal cannot be moved into the database now: another program reads, or it fails", path)
         except BaseException as error:
             os.close(self._lock)
             if not isinstance(error, apsw.Error):
@@ -160,7 +161,6 @@ class Store:
         self._reading = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY, vfs=self._vfs)
         self._reading.set_busy_timeout(BUSY_TIMEOUT_MS)
         self.writing.set_busy_timeout(0)  # the writer waits for a lock without holding up the event loop
-        self._settled = self.discard_log()
         files = (str(self.path), f"{self.path}-wal")
         self._identities = {path: found for path in files if (found := identity_of(path))}
 
@@ -211,7 +211,7 @@ class Store:
         self.check_in_place()  # the log goes with its last connection, the database must not
         self._close_connections()
         self.open()
-        if not self._settled:
+        if not self.discard_log():
             raise apsw.BusyError("the log cannot be moved into the database")
 
     def close(self) -> None:

@@ -174,7 +174,7 @@ class Writer:
     def _write_batch(self, batch: list[Job]) -> None:
         self._busy_since = time.monotonic()
         try:
-            outcomes, wrote = self._transact(batch)
+            outcomes = self._transact(batch)
         except Exception as error:
             self._failed.inc()
             self._committed_at = 0.0
@@ -183,8 +183,6 @@ class Writer:
             for job in batch:
                 job.outcome.set_exception(failure)
         else:
-            if wrote:
-                self._committed_at = time.monotonic()
             self._groups.observe(len(batch))
             for job, (value, failed) in zip(batch, outcomes, strict=True):
                 if failed is None:
@@ -194,22 +192,18 @@ class Writer:
         finally:
             self._busy_since = 0.0
 
-    def _transact(self, batch: list[Job]) -> tuple[list[tuple[Any, Exception | None]], bool]:
-        """Run the jobs, such that each fails alone, and commit; their values or exceptions, and whether any wrote.
-
-        Where none did, COMMIT has not asked the disk for anything, and says nothing of it.
-        """
+    def _transact(self, batch: list[Job]) -> list[tuple[Any, Exception | None]]:
+        """Run the jobs, such that each fails alone, and commit; their values or exceptions."""
         if self._needs_reopen:
             self._reopen()
         self._store.check_in_place()
         db = self._store.writing
         self._begin(db)
-        changes = db.total_changes()
         if (outcomes := run_plainly(db, batch)) is None:
             rollback(db)
             self._begin(db)
             outcomes = [run_alone(db, job.run) for job in batch]
-        began = time.monotonic()
+        began, written = time.monotonic(), pages_written(db)
         try:
             self._off_loop(db.execute, "COMMIT")
         except apsw.FullError:
@@ -218,7 +212,9 @@ class Writer:
             self._needs_reopen = True
             raise
         self._commit_seconds.observe(time.monotonic() - began)
-        return outcomes, db.total_changes() != changes or any(job.run is touch for job in batch)
+        if pages_written(db) != written:  # else it has asked nothing of the disk, and says nothing of it
+            self._committed_at = time.monotonic()
+        return outcomes
 
     def _begin(self, db: apsw.Connection) -> None:
         """Begin the transaction. Where another program holds the lock, wait a little, and let the loop go on."""
@@ -338,6 +334,11 @@ def ended_by(reason: BaseException) -> Exception:
     error = RuntimeError(f"a write ended with {type(reason).__name__}")
     error.__cause__ = reason
     return error
+
+
+def pages_written(db: apsw.Connection) -> int:
+    """How many pages a connection has ever written."""
+    return db.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE)[0]
 
 
 def touch(db: apsw.Connection) -> None:

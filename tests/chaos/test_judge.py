@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from chaos import __main__ as campaign_main
 from chaos import files, judge
 from chaos.campaign import grouped, judge_load, plan
 from chaos.faults import FAULTS, SHORT
@@ -222,3 +223,27 @@ def test_what_the_load_generator_says_counts_whatever_its_counts(report_verdict:
     }
     judge_load(group, report)
     assert (group.violations, group.flaws) == (of_group.violations, of_group.flaws)
+
+
+def test_after_a_load_that_was_not_audited_its_system_is_not_judged_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class NoSystem:
+        def __init__(self, *_given: Any) -> None: ...
+
+        def up(self) -> None: ...
+
+        def down(self) -> None: ...
+
+    asked: list[str] = []
+
+    def lost(_system: Any, _batch: Any, directory: Path, _flow: int) -> Group:
+        asked.append(directory.name)
+        return held(audited=False)
+
+    monkeypatch.setattr(campaign_main, "System", NoSystem)
+    monkeypatch.setattr(campaign_main, "run_group", lost)
+    monkeypatch.setattr(sys, "argv", ["chaos", "--seed", "1", "--faults", "200", "--reports", str(tmp_path)])
+    assert campaign_main.main() == UNDECIDED
+    assert asked == ["load-1", "load-2"]  # one on each of the two systems
+    assert "load 1 was not audited" in capsys.readouterr().out

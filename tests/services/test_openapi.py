@@ -205,6 +205,15 @@ def test_the_docs_need_no_other_host(fleet: Fleet, name: str, path: str) -> None
     assert '"/openapi.json"' in page.text
 
 
+def test_a_range_that_is_not_there_is_a_problem(fleet: Fleet) -> None:
+    answer = send(fleet.users, "GET", "/docs/index.css", Range="bytes=99999999-")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (416, "application/problem+json")
+    problem = answer.json()
+    assert problem["type"] == "/problems/requested-range-not-satisfiable"
+    assert problem["detail"]
+    assert answer.headers["Content-Range"].startswith("bytes */")
+
+
 @SERVICES
 def test_the_docs_serve_no_other_file(fleet: Fleet, name: str) -> None:
     beside = Path(flask_swagger_ui.__file__)
