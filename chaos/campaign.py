@@ -72,16 +72,7 @@ def watch(system: System, load: Load, fault: Fault, into: Round) -> None:
     url = f"{system.url('orders')}/orders"
     before, place = system.memory_mb("orders"), load.history.place()
     while True:
-        began = time.monotonic()
-        answer = requests.post(url, json=UNKNOWN_USER, timeout=30)
-        took = time.monotonic() - began
-        if answer.status_code != 503 or not answer.headers.get("Retry-After", "").isdigit():
-            into.violations.append(f"{fault.name}: not 503 with Retry-After but {answer.status_code}: {answer.text}")
-        if took > ORDER_DEADLINE_S:
-            into.violations.append(f"{fault.name}: an order was answered after {took:.1f} s")
-        read_ = requests.get(f"{url}?limit=5", timeout=30)
-        if read_.status_code != 200 or (took := read_.elapsed.total_seconds()) > READ_DEADLINE_S:
-            into.violations.append(f"{fault.name}: reading orders: status {read_.status_code} after {took:.1f} s")
+        into.violations += [f"{fault.name}: {said}" for said in look(url)]
         if time.monotonic() > until:
             break
         time.sleep(LOOK_EVERY_S)
@@ -89,6 +80,28 @@ def watch(system: System, load: Load, fault: Fault, into: Round) -> None:
     if into.grown_mb > MEMORY_MB:
         into.violations.append(f"{fault.name}: orders grew by {into.grown_mb:.0f} MB")
     into.violations += unchecked(load, place)
+
+
+def look(url: str) -> Iterator[str]:
+    """What is wrong with how orders, at `url`, refuse an order and answer a read now."""
+    began = time.monotonic()
+    try:
+        answer = requests.post(url, json=UNKNOWN_USER, timeout=30)
+        kind = str(answer.json().get("type")) if answer.status_code == 503 else ""
+        if not kind.endswith("/dependency-unavailable") or not answer.headers.get("Retry-After", "").isdigit():
+            yield f"not dependency-unavailable with Retry-After but {answer.status_code}: {answer.text}"
+    except (requests.RequestException, ValueError, AttributeError) as error:
+        yield f"an order got no answer that can be read: {error!r}"
+    if (took := time.monotonic() - began) > ORDER_DEADLINE_S:
+        yield f"an order was answered after {took:.1f} s"
+    began = time.monotonic()
+    try:
+        status = requests.get(f"{url}?limit=5", timeout=30).status_code
+    except requests.RequestException as error:
+        status = 0
+        yield f"a read of orders got no answer: {error!r}"
+    if status not in (0, 200) or (took := time.monotonic() - began) > READ_DEADLINE_S:
+        yield f"reading orders: status {status} after {took:.1f} s"
 
 
 def unchecked(load: Load, place: Place) -> list[str]:

@@ -252,6 +252,7 @@ def add_up(run: str, parts: Sequence[Part], flaws: Iterable[str] = ()) -> Report
         part.state.get("verdict") == VIOLATED for part in parts
     )
     undecided = flaws or any(part.state.get("verdict") != HELD for part in parts)
+    undecided = undecided or any(finding.count is None for finding in invariants)
     return Report(
         run,
         VIOLATED if violated else UNDECIDED if undecided else HELD,
@@ -262,12 +263,12 @@ def add_up(run: str, parts: Sequence[Part], flaws: Iterable[str] = ()) -> Report
     )
 
 
-def _finding(name: str, meaning: str, rows_of_others: bool, reports: Iterable[Mapping[str, Any]]) -> Finding:
+def _finding(name: str, meaning: str, rows_of_others: bool, reports: Sequence[Mapping[str, Any]]) -> Finding:
     """What all audits found of one invariant; not judged where one did not judge it, and no other found anything."""
     found = [(report["run"], each) for report in reports for each in report["invariants"] if each["name"] == name]
     counts = [each["count"] for _, each in found]
     known = [count for count in counts if count is not None]
     total = max(known, default=0) if rows_of_others else sum(known)
     examples = [f"{example} of run {mark}" for mark, each in found for example in each["examples"]]
-    unjudged = None in counts or not counts
+    unjudged = None in counts or len(counts) < max(1, len(reports))
     return Finding(name, meaning, None if unjudged and not total else total, examples[:EXAMPLES])

@@ -15,7 +15,7 @@ backlog = 4096  # connections that may wait to be accepted; who finds no room as
 keepalive = 30  # not 0: connections are kept; for how long is a setting
 timeout = 60  # seconds without a sign of life until the worker is replaced
 graceful_timeout = 28  # seconds until what has not stopped is killed: more than its requests (12) and writer (10) have
-with suppress(ValueError):  # one that cannot be used is refused when the service starts
+with suppress(ValueError, OverflowError):  # one that cannot be used is refused when the service starts
     graceful_timeout = max(18 + int(float(os.environ.get("DRAIN_TIMEOUT") or 10)), graceful_timeout)
 limit_request_line = 8190
 forwarder_headers = ""  # no header may say what a path means,

@@ -148,16 +148,23 @@ def judged(data: bytes) -> None:
 def ledger(data: bytes) -> None:
     """Ledgers: whole lines before the first that cannot be read; damage that is not at the end is told."""
     scratch.write_bytes(data)
-    texts = data.splitlines(keepends=True) if b"\r" not in data else None
-    seen = []
+    whole, damaged = [], False
+    lines = [line + b"\n" for line in data.split(b"\n")]
+    lines[-1] = lines[-1].removesuffix(b"\n")
+    lines = lines if lines[-1] else lines[:-1]
+    for place, line in enumerate(lines):
+        try:
+            whole.append(json.loads(line, parse_float=Decimal))
+        except ValueError:
+            damaged = place < len(lines) - 1
+            break
+    seen, told = [], False
     try:
-        for line in read(scratch):
-            seen.append(line)  # what came before the damage counts
+        for each in read(scratch):
+            seen.append(each)  # what came before the damage counts
     except LedgerDamaged:
-        assert data.count(b"\n") > len(seen)
-        return
-    if texts is not None:
-        assert len(seen) <= data.count(b"\n") + 1
+        told = True
+    assert (repr(seen), told) == (repr(whole), damaged)
 
 
 TARGETS: dict[str, Target] = {

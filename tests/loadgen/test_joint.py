@@ -135,6 +135,14 @@ def test_what_one_worker_could_not_judge_is_not_zero() -> None:
     assert (counts[MISSING], counts["duplicated"]) == (None, 0)
 
 
+def test_what_one_worker_does_not_know_of_is_not_judged() -> None:
+    older = report("aaaaaa")
+    older["invariants"] = [each for each in older["invariants"] if each["name"] != MISSING]
+    judged = add_up("cccccc", [part(older), part(report("bbbbbb"))])
+    counts = {each.name: each.count for each in judged.invariants}
+    assert (judged.verdict, counts[MISSING], counts["duplicated"]) == (UNDECIDED, None, 0)
+
+
 def test_without_any_worker_there_is_no_verdict() -> None:
     judged = add_up("cccccc", [])
     assert (judged.verdict, judged.flaws) == (UNDECIDED, ["no worker took part"])

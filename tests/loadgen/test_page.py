@@ -42,14 +42,23 @@ def answers(address: str) -> bool:
 
 
 def opened(browser: Browser, address: str) -> Page:  # noqa: F811
-    """The page, which must ask nobody else for anything."""
+    """The page; whom else it asks for anything is in `strangers`."""
     page = browser.new_page()
     page.on("request", lambda request: strangers.append(request.url) if not request.url.startswith(own) else None)
-    strangers: list[str] = []
     own = (address, "data:", "blob:")
     page.goto(address)
-    assert strangers == []
     return page
+
+
+strangers: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def nobody_else_is_asked() -> Iterator[None]:
+    """Whatever a test does on a page that it has `opened`."""
+    strangers.clear()
+    yield
+    assert strangers == []
 
 
 def begin(page: Page, writes: int) -> FrameLocator:

@@ -149,6 +149,7 @@ def refused(answer: "requests.Response | Reply", kind: str) -> Item:
     assert problem["request_id"] == answer.headers["X-Request-ID"]
     assert ("Retry-After" in answer.headers) == (kind in WITH_RETRY_AFTER)
     assert int(answer.headers.get("Retry-After", "1")) >= 1
+    assert problem.get("errors", True)
     for error in problem.get("errors", []):
         assert set(error) in ({"pointer", "detail"}, {"parameter", "detail"})
         assert error["detail"]

@@ -124,7 +124,9 @@ def services(guarded: Composed) -> dict[str, Inspected]:
 @pytest.fixture(scope="module")
 def running(services: dict[str, Inspected]) -> dict[str, str]:
     """The containers that run, by service."""
-    return {name: inspected["Id"] for name, inspected in services.items() if inspected["State"]["Running"]}
+    found = {name: inspected["Id"] for name, inspected in services.items() if inspected["State"]["Running"]}
+    assert {"users", "products", "orders", "loadgen"} <= set(found)
+    return found
 
 
 @pytest.mark.parametrize("item", CIS)
