@@ -24,8 +24,8 @@ run: $(READY)  ## the three services until Ctrl-C
 	@honcho start users products orders
 
 test: $(READY)  ## all tests; those of containers where an engine runs
-	@python -m pytest -n 2 --dist loadfile --ignore=tests/system --ignore=tests/chaos --ignore=tests/hostile
-	@python -m pytest tests/system tests/chaos tests/hostile
+	@python -m pytest -n 2 --dist loadfile -m "not alone"
+	@python -m pytest -m alone
 
 bench: $(READY)  ## beside its peers and limits; needs wrk, oha, an engine; ONLY=peers,bulk, BENCH=--short, BENCH=--help
 	@python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bench.txt

@@ -44,7 +44,6 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Run it; the verdict."""
     options = arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(UNDECIDED))  # what was made is removed then, too
     names = list(FAULTS) if not options.fault else list(SHORT) if options.fault == "short" else [options.fault]
     rounds = plan(names, options.faults, options.seed)
     began = time.monotonic()
@@ -127,4 +126,5 @@ def show(groups: list[Group]) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(UNDECIDED))  # what was made is removed then, too
     sys.exit(main())

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import gevent
 import pytest
 from hypothesis import settings
 
@@ -13,6 +14,12 @@ from .fleet import Fleet
 settings.register_profile("short", derandomize=True, deadline=None, database=None)
 settings.register_profile("long", max_examples=int(os.environ.get("HYPOTHESIS_EXAMPLES", "5000")), deadline=None)
 settings.load_profile("short")
+
+
+@pytest.fixture(autouse=True)
+def gevent_knows_the_time() -> None:
+    """Its loop reads the clock when it turns: after a test without it, a timeout could be over before it began."""
+    gevent.get_hub().loop.update_now()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 
 from ..system.composed import ROOT, engine_runs
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.alone, pytest.mark.engine, pytest.mark.timeout(240)]
 
 
 def test_an_acknowledgement_before_the_commit_is_found_when_the_service_is_killed(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from ..fleet import Fleet
 from .floods import FLOODS, Flood, furnish, run
 
+pytestmark = pytest.mark.alone
 SECONDS = 1.5  # that each flood lasts
 SHARE = 0.25  # of its connections
 MOST_CONNECTIONS = 300  # so that the stalled ones are too many, as they are at full size

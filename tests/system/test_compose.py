@@ -10,7 +10,7 @@ import requests
 from ..fleet import SERVICES, wait_until
 from .composed import BUILD_S, Composed
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(BUILD_S)]
+pytestmark = [pytest.mark.alone, pytest.mark.engine, pytest.mark.timeout(BUILD_S)]
 
 
 @pytest.fixture(scope="module")

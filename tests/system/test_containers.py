@@ -27,7 +27,7 @@ MB = 1_000_000
 MOST_ABOVE_BASE_MB = 60
 BASE = "python:3.13-slim"
 OUTSIDE, THIS_SIDE = "198.51.100.2", "198.51.100.1"  # of RFC 5737, which nobody has
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(BUILD_S)]
+pytestmark = [pytest.mark.alone, pytest.mark.engine, pytest.mark.timeout(BUILD_S)]
 
 Inspected = dict[str, Any]
 

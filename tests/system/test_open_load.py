@@ -13,6 +13,7 @@ import pytest
 
 from ..fleet import Fleet, wait_until
 
+pytestmark = pytest.mark.alone
 PAUSE_S = 2.0
 
 

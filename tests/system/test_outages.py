@@ -17,6 +17,7 @@ import requests
 from ..fleet import Fleet, Process, wait_until
 from .clients import Door, Load, at_once, body_for, everything, metric, post
 
+pytestmark = pytest.mark.alone
 LOOKUP_DEADLINE_S = 6  # the round before and one's own, 2 s each, a second of patience and one to answer
 STRIKE_S = 0.2  # until a signal has taken effect
 RECOVERY_S = 4  # a probe that hangs may take 1 s, the pause before the next 1.25 s
