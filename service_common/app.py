@@ -63,6 +63,12 @@ class Service(Flask):
         """Nothing here is a coroutine: there is nothing to look for."""
         return func
 
+    def make_default_options_response(self) -> Response:
+        """What `OPTIONS` is answered: `Allow`, and nothing that would have a type."""
+        answer = super().make_default_options_response()
+        del answer.headers["Content-Type"]
+        return answer
+
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """What matches a request's path to its route. Hosts and schemes do not matter here."""
         if request is None:

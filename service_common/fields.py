@@ -39,7 +39,7 @@ Name = Annotated[
             "type": "string",
             "pattern": NAME_PATTERN,
             "description": "1 to 200 characters after trimming, none of them a control character.",
-            "examples": ["Ada Lovelace"],
+            "examples": ["Ada Lovelace", "Tea"],
         }
     ),
 ]

@@ -54,7 +54,7 @@ IF_NONE_MATCH: Schema = {
     "name": "If-None-Match",
     "in": "header",
     "schema": STRING,
-    "description": "Only if this is no longer the ETag; 304 if it is.",
+    "description": "Only if this is no longer the ETag. If it is, GET is answered with 304, a change with 412.",
 }
 CONDITIONS = (IF_MATCH, IF_NONE_MATCH)
 READS = (401, 404, 422, 429, 500, 503)

@@ -27,6 +27,7 @@ KINDS = {  # as in problems.py, which would bring Flask into gunicorn's first pr
     400: ("malformed-body", "The request is not framed correctly"),
     500: ("internal", "The service failed"),
 }
+INVALID_KEY = ("idempotency-key-invalid", "The Idempotency-Key cannot be used")  # a control character in it
 GRACE_S = 12  # that requests in flight have when the service stops; then the writer drains
 POLL_S = 0.2  # how soon a signal to stop is seen, and that a client has used up its time
 
@@ -36,12 +37,14 @@ def write_problem(sock: Any, status: int, reason: str, message: str) -> None:
     if status == 501:  # an unknown transfer coding: the framing is the client's fault
         status, reason = 400, "Bad Request"
     kind, title = KINDS.get(status) or (reason.lower().replace(" ", "-"), reason)
+    if message == str(InvalidHeader("IDEMPOTENCY-KEY")):
+        kind, title = INVALID_KEY
     id = request_id.get()
     problem = {"type": f"/problems/{kind}", "title": title, "status": status, "detail": message[:500], "request_id": id}
     body = json.dumps(problem).encode()
     head = (
-        f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
-        f"X-Request-ID: {id}\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"HTTP/1.1 {status} {reason}\r\nDate: {http_date()}\r\nConnection: close\r\n"
+        f"Content-Type: application/problem+json\r\nX-Request-ID: {id}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     util.write_nonblock(sock, head.encode() + body)
 

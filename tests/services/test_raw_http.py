@@ -2,6 +2,7 @@
 
 import socket
 import time
+from email.utils import parsedate_to_datetime
 
 import pytest
 
@@ -107,6 +108,13 @@ def test_nothing_after_a_broken_body_is_taken_for_a_request(fleet: Fleet, case: 
     assert [answer.status_code for answer in answers] == [400]
 
 
+@pytest.mark.parametrize("key", [b"a\x01b", b"a\x7fb"])
+def test_a_key_with_a_control_character_is_refused_as_a_key(fleet: Fleet, key: bytes) -> None:
+    (answer,) = raw(fleet.users, posted(LENGTH, b"Idempotency-Key: " + key))
+    refused(answer, "idempotency-key-invalid")
+    assert alive(fleet.users)
+
+
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
@@ -118,6 +126,7 @@ def test_nothing_after_a_broken_body_is_taken_for_a_request(fleet: Fleet, case: 
 def test_what_http_has_a_status_of_its_own_for_is_a_problem_too(fleet: Fleet, sent: bytes, status: int) -> None:
     (answer,) = raw(fleet.users, sent)
     assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json")
+    assert abs(parsedate_to_datetime(answer.headers["Date"]).timestamp() - time.time()) < 60
     problem = answer.json()
     assert (problem["status"], problem["request_id"]) == (status, answer.headers["X-Request-ID"])
     assert problem["type"] == "/problems/" + problem["title"].lower().replace(" ", "-")

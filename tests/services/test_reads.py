@@ -266,6 +266,7 @@ def test_a_method_that_does_not_fit_is_refused_and_those_that_do_are_named(
         assert set(answer.headers["Allow"].split(", ")) == methods
     options = send(served(fleet, name), "OPTIONS", f"/{name}{path}")
     assert options.status_code in (200, 204) and set(options.headers["Allow"].split(", ")) == methods
+    assert (options.content, options.headers.get("Content-Type")) == (b"", None)
 
 
 @SERVICES
