@@ -80,10 +80,13 @@ def follow(scenario: Scenario, rate: float | None) -> None:
 
 def admit(web_ui: WebUI, settings: Settings, host: str) -> None:
     """Let the page, which listens at `host`, answer only whom it should. Raises BadSetting."""
-    address = os.environ.get("BIND_ADDRESS") or host  # at which it is published, if it is in a container
-    if not settings.tokens and not is_loopback(address):
+    published = os.environ.get("BIND_ADDRESS", "")
+    inside = published and host == os.environ.get("LISTEN_ADDRESS")  # a container: reached where it is published only
+    addresses = [published] if inside else [published or host, host]
+    reachable = [address or "*" for address in addresses if not is_loopback(address)]
+    if reachable and not settings.tokens:
         raise BadSetting(
-            f"The page would be at {address or '*'!r}, where others can reach it, and ask for no token: set API_TOKEN"
+            f"The page would be at {reachable[0]!r}, where others can reach it, and ask for no token: set API_TOKEN"
             " or API_TOKEN_FILE, or leave BIND_ADDRESS (--web-host) at 127.0.0.1."
         )
     assert web_ui.app is not None

@@ -1,8 +1,10 @@
 """What the shoppers of a run do: a scenario, read from a file of TOML that users copy and change."""
 
+import re
 import tomllib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ BASE = "steady"  # what a scenario leaves out is taken from this one
 LONGEST_THINK_S = 3600.0
 LARGEST_WEIGHT = 10_000
 LARGEST_SAMPLE = 1000
+PRICE = re.compile(r"[0-9]{1,7}\.[0-9]{2}")  # as it is answered, so that the two can be compared
 
 
 class BadScenario(ValueError):
@@ -104,10 +107,16 @@ def _scenario(named: str, given: dict[str, Any], kinds: Collection[str] | None) 
         return lambda value: type(value) is int and lowest <= value <= highest
 
     def text(value: Any) -> bool:
-        return isinstance(value, str) and value.isprintable() and 0 < len(value.strip()) <= 150
+        return isinstance(value, str) and value.isprintable() and 0 < len(value) <= 150 and value == value.strip()
 
     def product(value: Any) -> bool:
-        return isinstance(value, list) and len(value) == 2 and text(value[0]) and isinstance(value[1], str)
+        return isinstance(value, list) and len(value) == 2 and text(value[0]) and price(value[1])
+
+    def price(value: Any) -> bool:
+        return isinstance(value, str) and PRICE.fullmatch(value) is not None and Decimal(value) <= 1_000_000
+
+    def products_fit(value: Any) -> bool:
+        return list_of(product)(value) and len({name for name, _ in value}) == len(value)
 
     def list_of(each: Callable[[Any], bool]) -> Callable[[Any], bool]:
         return lambda value: isinstance(value, list) and 1 <= len(value) <= LARGEST_SAMPLE and all(map(each, value))
@@ -127,13 +136,16 @@ def _scenario(named: str, given: dict[str, Any], kinds: Collection[str] | None) 
     if not any(weights.values()):
         raise bad("actions", "a list in which at least one action is more than 0: there would be nothing to audit")
     users = check(
-        "sample.users", whole["sample"]["users"], list_of(text), f"1 to {LARGEST_SAMPLE} names of 1 to 150 characters"
+        "sample.users",
+        whole["sample"]["users"],
+        list_of(text),
+        f"1 to {LARGEST_SAMPLE} names of 1 to 150 characters, no space around them",
     )
     products = check(
         "sample.products",
         whole["sample"]["products"],
-        list_of(product),
-        f'1 to {LARGEST_SAMPLE} pairs of a name and a price: ["Green tea", "4.20"]',
+        products_fit,
+        f'1 to {LARGEST_SAMPLE} pairs of a name and a price, each name once: ["Green tea", "4.20"]',
     )
     hot = whole["hot"]
     for name, most in (("users", len(users)), ("products", len(products))):

@@ -1,6 +1,7 @@
 """The load generator's own settings, read from the environment in one place; the rest are Locust's options."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,7 +54,7 @@ def _url(name: str, text: str) -> str:
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
         usable = False
-    if not usable or parts.query or parts.fragment or parts.username:
+    if not usable or parts.username or re.search(r"[\s?#]", text):
         raise BadSetting(f"{name} is {text!r}: set it to a base URL such as http://127.0.0.1:8001.")
     return text.rstrip("/")
 

@@ -24,19 +24,21 @@ class Hosts:
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = tuple(names)
-        self._addresses: set[str] = set()
+        self._addresses: dict[str, set[str]] = {}
         self._resolved_at = -RESOLVE_EVERY_S
 
     def __contains__(self, address: str) -> bool:
         now = time.monotonic()
-        if self._names and address not in self._addresses and now - self._resolved_at >= RESOLVE_EVERY_S:
+        if not self._has(address) and now - self._resolved_at >= RESOLVE_EVERY_S:
             self._resolved_at = now
-            found: set[str] = set()
             for name in self._names:
-                with suppress(OSError):  # it is not there now
-                    found |= {str(each[4][0]) for each in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)}
-            self._addresses = found
-        return address in self._addresses
+                with suppress(OSError, UnicodeError):  # it is not there now, and keeps the addresses that it had
+                    found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+                    self._addresses[name] = {str(each[4][0]) for each in found}
+        return self._has(address)
+
+    def _has(self, address: str) -> bool:
+        return any(address in addresses for addresses in self._addresses.values())
 
 
 def limit(app: Flask, rate: str, exempt: Iterable[str] = ()) -> None:

@@ -2,22 +2,23 @@
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 
 def base_url(text: str) -> str:
     """Refuse what no service can be asked at."""
     try:
         parts = urlsplit(text)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        usable = parts.scheme == "http" and parts.hostname and parts.port != 0
     except ValueError:
         usable = False
-    if not usable or parts.query or parts.fragment or parts.username:
+    if not usable or parts.username or re.search(r"[\s?#]", text):
         raise ValueError("must be a base URL such as http://127.0.0.1:8001")
     return text.rstrip("/")
 
@@ -55,7 +56,10 @@ class Settings(BaseModel):
     body_timeout: Seconds = Field(30, description="seconds a request's body may take, all of it")
     answer_timeout: Seconds = Field(30, description="seconds a client may take to read an answer, all of it")
     max_held_bytes: int = Field(
-        16 << 20, ge=1, description="bytes that long bodies and unread answers may hold together"
+        16 << 20,
+        ge=1,
+        validate_default=True,
+        description="bytes that long bodies and unread answers may hold together",
     )
     rate_limit: str = Field("", description="requests of one address, such as `100/second`; none when empty")
     rate_limit_exempt: str = Field("", description="hosts that `RATE_LIMIT` is not for, separated by white space")
@@ -66,7 +70,9 @@ class Settings(BaseModel):
     users_url: BaseUrl = Field("http://127.0.0.1:8001", description="where orders asks for users")
     products_url: BaseUrl = Field("http://127.0.0.1:8002", description="where orders asks for products")
     lookup_timeout: Seconds = Field(2, description="seconds one look-up may take, its retries included")
-    lookup_attempt_timeout: Seconds = Field(1, description="seconds one attempt of a look-up may take")
+    lookup_attempt_timeout: Seconds = Field(
+        1, description="seconds an attempt of a look-up may wait to connect, and for each piece of its answer"
+    )
     breaker_failures: int = Field(3, ge=1, description="failed attempts in a row that open the circuit")
     breaker_cooldown: Seconds = Field(1, description="seconds an open circuit waits before it probes")
     api_token: str = Field("", repr=False, description="valid bearer tokens, separated by white space")
@@ -75,6 +81,14 @@ class Settings(BaseModel):
         "127.0.0.1", description="address it is published at; other than loopback only with a token"
     )
     access_log: bool = Field(True, description="whether each request leaves one JSON line")
+
+    @field_validator("max_held_bytes")
+    @classmethod
+    def one_body_fits(cls, held: int, info: ValidationInfo) -> int:
+        """Refuse a limit by which the largest body would never be taken."""
+        if held < info.data.get("max_body_bytes", 0):
+            raise ValueError("must be at least MAX_BODY_BYTES")
+        return held
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":

@@ -14,9 +14,9 @@ from service_common.settings import Settings
         ("MAX_BODY_BYTES", ["0", "-1", "1.5", "many", "1e6", "0x10", " "]), ("WRITE_QUEUE_LIMIT", ["0", "x"]), ("WRITE_BATCH_ROWS", ["0", "x"]),
         ("WRITE_TIMEOUT", ["0", "-1", "ten", "inf", "nan", "3601"]), ("DRAIN_TIMEOUT", ["0", "x"]), ("LOOKUP_TIMEOUT", ["0", "x"]),
         ("LOOKUP_ATTEMPT_TIMEOUT", ["0", "x"]), ("BREAKER_FAILURES", ["0", "x"]), ("BREAKER_COOLDOWN", ["0", "x"]), ("ACCESS_LOG", ["perhaps", "2"]),
-        ("USERS_URL", ["users:8000", "ftp://users", "http://", "http://users:0", "http://users:x", "http://users/?a=1", "http://me@users", "/"]),
+        ("USERS_URL", ["users:8000", "ftp://users", "http://", "http://users:0", "http://users:x", "http://users/?a=1", "http://users/?", "http://users/#", "http://us ers", "https://users", "http://me@users", "/"]),
         ("PRODUCTS_URL", ["products"]),
-        ("MAX_CONNECTIONS", ["0", "-1", "x"]), ("MAX_CONNECTIONS_PER_CLIENT", ["-1", "x"]), ("MAX_HELD_BYTES", ["0", "x"]),
+        ("MAX_CONNECTIONS", ["0", "-1", "x"]), ("MAX_CONNECTIONS_PER_CLIENT", ["-1", "x"]), ("MAX_HELD_BYTES", ["0", "x", "1048575"]),
         ("KEEPALIVE_TIMEOUT", ["0", "x"]), ("HEADER_TIMEOUT", ["0", "x"]), ("BODY_TIMEOUT", ["0", "inf"]), ("ANSWER_TIMEOUT", ["0", "x"]),
     ],
 )  # fmt: skip
@@ -30,6 +30,12 @@ def test_an_unusable_setting_is_named_and_says_what_is_wrong(name: str, values: 
 def test_every_unusable_setting_is_named_at_once() -> None:
     with pytest.raises(SystemExit, match=r"MAX_BODY_BYTES.*WRITE_TIMEOUT"):
         Settings.from_env({"WRITE_TIMEOUT": "x", "MAX_BODY_BYTES": "x"})
+
+
+def test_a_body_that_could_never_be_held_is_not_allowed() -> None:
+    with pytest.raises(SystemExit, match="MAX_HELD_BYTES: must be at least MAX_BODY_BYTES"):
+        Settings.from_env({"MAX_BODY_BYTES": "20971520"})
+    assert Settings.from_env({"MAX_BODY_BYTES": "20971520", "MAX_HELD_BYTES": "20971520"}).max_body_bytes == 20 << 20
 
 
 def test_every_setting_can_be_set_by_its_name_in_capitals(tmp_path: Path) -> None:

@@ -167,7 +167,10 @@ def test_a_page_of_another_site_can_neither_start_a_run_nor_read_but_may_link(
         (("--web-host", "*"), {}),
         ((), {"BIND_ADDRESS": "192.168.1.5"}),
         (("--web-host", "127.0.0.1"), {"BIND_ADDRESS": "0.0.0.0"}),
+        (("--web-host", "0.0.0.0"), {"BIND_ADDRESS": "127.0.0.1"}),
+        (("--web-host", "0.0.0.0"), {"BIND_ADDRESS": "127.0.0.1", "LISTEN_ADDRESS": "127.0.0.1"}),
         ((), {"LISTEN_ADDRESS": "0.0.0.0"}),
+        ((), {"LISTEN_ADDRESS": "0.0.0.0", "BIND_ADDRESS": "0.0.0.0"}),
     ],
 )
 def test_beyond_loopback_the_page_does_not_start_without_a_token(

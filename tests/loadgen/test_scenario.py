@@ -65,7 +65,13 @@ def test_a_small_sample_has_fewer_that_are_hot(written: Path) -> None:
         (WHOLE + "[hot]\nshare = 1", "hot.share"),
         (WHOLE + "[sample]\nusers = []", "sample.users"),
         (WHOLE + '[sample]\nusers = [" "]', "sample.users"),
+        (WHOLE + '[sample]\nusers = [" Ada"]', "sample.users"),
         (WHOLE + '[sample]\nproducts = ["Tea"]', "sample.products"),
+        (WHOLE + '[sample]\nproducts = [["Tea", "1.00"], ["Tea", "2.00"]]', "sample.products"),
+        (WHOLE + '[sample]\nproducts = [["Tea", "abc"]]', "sample.products"),
+        (WHOLE + '[sample]\nproducts = [["Tea", "1.5"]]', "sample.products"),
+        (WHOLE + '[sample]\nproducts = [["Tea", "1000000.01"]]', "sample.products"),
+        (WHOLE + '[sample]\nproducts = [["Tea ", "1.00"]]', "sample.products"),
     ],
 )
 def test_what_cannot_be_used_is_named_with_its_file(written: Path, text: str, named: str) -> None:
