@@ -50,13 +50,19 @@ log = logging.getLogger("lookups")
 class User(TypedDict):
     """What must be true of a user that was answered."""
 
-    __pydantic_config__ = ConfigDict(strict=True, extra="allow")  # type: ignore[misc]
+    __pydantic_config__ = ConfigDict(strict=True, extra="ignore")  # type: ignore[misc]
     id: Id
+    name: str
+    email: str
+    created_at: str
 
 
-class Product(User):
+class Product(TypedDict):
     """What must be true of a product that was answered: an order keeps its name and price."""
 
+    __pydantic_config__ = ConfigDict(strict=True, extra="ignore")  # type: ignore[misc]
+    id: Id
+    created_at: str
     name: Annotated[str, StringConstraints(max_length=200, pattern=f"^[^{CONTROL}]+$")]
     price: Annotated[str, StringConstraints(pattern=r"^([0-9]{1,6}\.[0-9]{2}|1000000\.00)$")]
 
@@ -322,8 +328,6 @@ class Lookups:
             now = self._waiting.popleft()
             self._orders.observe(len(now.request_ids))
             request_id = now.request_ids[0]
-            if len(now.request_ids) > 1:
-                log.debug("look-up shared", extra={"request_id": request_id, "shared": now.request_ids})
             users = gevent.spawn(attempt, self._users, now.users, request_id)
             products = attempt(self._products, now.products, request_id)
             now.done.set((users.get(), products))
@@ -331,6 +335,7 @@ class Lookups:
 
 def attempt(remote: Remote, ids: Collection[int], request_id: str) -> Found | Unavailable:
     """What `remote` answers for `ids`, or why it could not be asked."""
+    current_request_id.set(request_id)  # what is logged of it bears it
     if not ids:
         return {}
     try:

@@ -1,5 +1,6 @@
 """The parts of look-ups that need no other service: pieces of ids, rounds, the circuit breaker, addresses."""
 
+import json
 import time
 from collections.abc import Collection
 from typing import Any
@@ -25,9 +26,11 @@ from orders_service.lookups import (
     chunks,
 )
 from service_common.inbound import MAX_ID
+from service_common.logs import JsonFormatter, request_id
+from service_common.problems import Problem
 from service_common.settings import Settings
 
-from ..fleet import wait_until
+from ..fleet import free_port, wait_until
 
 
 @given(st.lists(st.integers(1, MAX_ID), max_size=2000))
@@ -96,6 +99,23 @@ def test_a_round_holds_so_many_ids_and_who_comes_then_has_the_next(monkeypatch: 
         assert set(ids) <= users.keys() and set(ids) <= products.keys()
     assert sum(asked) == 2 * 200 * 100
     assert max(asked) <= (MOST_IN_ROUND + 200) / 2
+
+
+def test_what_is_logged_of_a_round_bears_the_id_of_its_first_order(caplog: pytest.LogCaptureFixture) -> None:
+    logged: list[str] = []
+    caplog.handler.addFilter(lambda record: logged.append(JsonFormatter().format(record)) or True)
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    settings = Settings(users_url=url, products_url=url, breaker_failures=100, lookup_timeout=0.2)
+    shared = Lookups(settings, CollectorRegistry())
+    for id in ("first", "second"):
+        token = request_id.set(id)
+        with pytest.raises(Problem, match="dependency-unavailable"):
+            shared.fetch([1], [1])
+        request_id.reset(token)
+    failed = [line for line in map(json.loads, logged) if "failed" in line["message"]]
+    assert {line["request_id"] for line in failed} == {"first", "second"}
+    assert {line["message"].split()[2] for line in failed} == {"users", "products"}
 
 
 def test_a_name_server_that_is_slow_does_not_hold_up_look_ups(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -209,6 +209,12 @@ def test_a_product_that_cannot_be_sold_is_no_answer(sound: Shop, fields: dict[st
     assert_refused_in_time(sound)
 
 
+@pytest.mark.parametrize("fields", [{"name": float("nan")}, {"email": None}, {"created_at": 1}])
+def test_a_user_who_is_none_is_no_answer(sound: Shop, fields: dict[str, Any]) -> None:
+    sound.users.answer = page(USER | fields)
+    assert_refused_in_time(sound)
+
+
 def test_a_user_who_was_not_asked_for_does_not_count(sound: Shop) -> None:
     sound.users.answer = page(USER | {"id": 2}, USER | {"id": 3})
     refused(post(sound.orders, ORDER), "unknown-reference")
