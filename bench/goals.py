@@ -35,9 +35,9 @@ class Goal:
         return median < self.target if self.kind == MOST else median >= self.target
 
 
-def ratio(over: str, under: str, metric: str = "rate") -> Callable[[Figures], Value]:
-    """How many times one target of a part is another, round by round."""
-    return lambda figures: Value(ratios(figures["series"][over][metric], figures["series"][under][metric]))
+def ratio(over: str, under: str) -> Callable[[Figures], Value]:
+    """How many times the rate of one target of a part is that of another, round by round."""
+    return lambda figures: Value(ratios(figures["series"][over]["rate"], figures["series"][under]["rate"]))
 
 
 def p99_to_p50(figures: Figures) -> Value:

@@ -138,7 +138,7 @@ def provenance(parts: Json) -> list[str]:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A Markdown table; all but the first column to the right where they are numbers is left to the reader's program."""
+    """A Markdown table."""
     return ["| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows)]
 
 

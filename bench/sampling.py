@@ -97,12 +97,11 @@ class Settings:
 
 
 def interleaved(
-    targets: Mapping[str, Callable[[], Sample]], settings: Settings, progress: Progress, show: str = "rate"
+    targets: Mapping[str, Callable[[], Sample]], settings: Settings, progress: Progress
 ) -> dict[str, Series]:
     """Measure the targets in turn, round after round, each round beginning with another one.
 
-    Each metric of each target becomes a list, with the value of each round that counts. `show` is the metric that is
-    said while it goes on.
+    Each metric of each target becomes a list, with the value of each round that counts.
     """
     series: dict[str, Series] = {name: {} for name in targets}
     order = list(targets)
@@ -114,7 +113,7 @@ def interleaved(
                 for metric, value in sample.items():
                     series[name].setdefault(metric, []).append(value)
             told = f"round {number - settings.warm_ups + 1}" if counts else "warm-up"
-            progress.did(settings.seconds, f"{told:8} {name:26} {sample[show]:10,.1f}")
+            progress.did(settings.seconds, f"{told:8} {name:26} {sample['rate']:10,.1f}")
         order.append(order.pop(0))
     return series
 

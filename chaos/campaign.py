@@ -100,7 +100,8 @@ def look(url: str) -> Iterator[str]:
     except requests.RequestException as error:
         status = 0
         yield f"a read of orders got no answer: {error!r}"
-    if status not in (0, 200) or (took := time.monotonic() - began) > READ_DEADLINE_S:
+    took = time.monotonic() - began
+    if status not in (0, 200) or took > READ_DEADLINE_S:
         yield f"reading orders: status {status} after {took:.1f} s"
 
 

@@ -121,7 +121,7 @@ class Client:
         finally:  # also when this greenlet is killed
             milliseconds = (time.perf_counter() - started) * 1000
             op.in_flight -= 1
-            answer = self._ended(op, action, number, sent, answer, milliseconds, len(content))
+            answer = self._ended(op, action, number, sent, answer, milliseconds)
         late = max(0.0, started - due) * 1000 if due is not None else 0.0
         self._measure(op, action, answer, milliseconds + late, len(content))
         return answer
@@ -138,9 +138,7 @@ class Client:
             self.run.flaw(f"the ledger could not be written ({error})")
             raise
 
-    def _ended(
-        self, op: Op, action: str, number: int, sent: int, answer: Answer, milliseconds: float, size: int
-    ) -> Answer:
+    def _ended(self, op: Op, action: str, number: int, sent: int, answer: Answer, milliseconds: float) -> Answer:
         """Write the line about the end of a try, and keep what it says of the operation."""
         line: dict[str, Any] = {
             "event": answer.outcome,

@@ -45,11 +45,10 @@ class Service:
 class Gauges:
     """Looks at all processes again and again, from the beginning of the load to its end."""
 
-    def __init__(self, settings: Settings, clock: Any = time.monotonic, services: Iterable[str] = SERVICES) -> None:
+    def __init__(self, settings: Settings, services: Iterable[str] = SERVICES) -> None:
         self._http = {name: Http(settings.urls[name], settings.token, connections=1) for name in services}
         self._services = {name: Service() for name in self._http}
-        self._clock = clock
-        self._began = clock()
+        self._began = time.monotonic()
         self._cpu_began = self._cpu_ended = time.process_time()
         self._over = Event()
         self.restarts: list[dict[str, Any]] = []
@@ -77,7 +76,7 @@ class Gauges:
         if not all(figures.get(each) is not None for each in NAMES):
             return
         if self._services[name].look(*(figures[each] for each in NAMES)) and len(self.restarts) < MOST_RESTARTS:
-            self.restarts.append({"service": name, "at": round(self._clock() - self._began, 2)})
+            self.restarts.append({"service": name, "at": round(time.monotonic() - self._began, 2)})
 
     def load_ended(self) -> None:
         """The load is over: the CPU time of the load generator is read at once, the services' in the background."""

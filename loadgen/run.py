@@ -190,11 +190,9 @@ class Run(RunState):
         expects: str | list[str] = "ok",
         *,
         number: int | None = None,
-        path: str | None = None,
     ) -> Op:
         """A POST to a collection under a fresh key, to its batch where `expects` is a list."""
-        if path is None:
-            path = f"/{service}/batch" if isinstance(expects, list) else f"/{service}"
+        path = f"/{service}/batch" if isinstance(expects, list) else f"/{service}"
         return Op(number or self.next_number(), service, action, "POST", path, body, str(uuid4()), expects)
 
     def read_op(self, service: str, action: str, path: str, reads: tuple[int, int] | None = None) -> Op:
