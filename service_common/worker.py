@@ -39,6 +39,7 @@ def write_problem(sock: Any, status: int, reason: str, message: str) -> None:
     kind, title = KINDS.get(status) or (reason.lower().replace(" ", "-"), reason)
     if message == str(InvalidHeader("IDEMPOTENCY-KEY")):
         kind, title = INVALID_KEY
+        message = "Send one key of 1 to 255 visible ASCII characters; this one holds a control character."
     id = request_id.get()
     problem = {"type": f"/problems/{kind}", "title": title, "status": status, "detail": message[:500], "request_id": id}
     body = json.dumps(problem).encode()
