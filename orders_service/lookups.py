@@ -47,10 +47,13 @@ Found = dict[int, dict[str, Any]]
 log = logging.getLogger("lookups")
 
 
+AS_IT_IS = ConfigDict(strict=True, extra="ignore")  # nothing is coerced, and nothing else passed on
+
+
 class User(TypedDict):
     """What must be true of a user that was answered."""
 
-    __pydantic_config__ = ConfigDict(strict=True, extra="ignore")  # type: ignore[misc]
+    __pydantic_config__ = AS_IT_IS  # type: ignore[misc]
     id: Id
     name: str
     email: str
@@ -60,11 +63,11 @@ class User(TypedDict):
 class Product(TypedDict):
     """What must be true of a product that was answered: an order keeps its name and price."""
 
-    __pydantic_config__ = ConfigDict(strict=True, extra="ignore")  # type: ignore[misc]
+    __pydantic_config__ = AS_IT_IS  # type: ignore[misc]
     id: Id
-    created_at: str
     name: Annotated[str, StringConstraints(max_length=200, pattern=f"^[^{CONTROL}]+$")]
     price: Annotated[str, StringConstraints(pattern=r"^([0-9]{1,6}\.[0-9]{2}|1000000\.00)$")]
+    created_at: str
 
 
 class UserPage(TypedDict):

@@ -101,9 +101,10 @@ def test_a_round_holds_so_many_ids_and_who_comes_then_has_the_next(monkeypatch: 
     assert max(asked) <= (MOST_IN_ROUND + 200) / 2
 
 
-def test_what_is_logged_of_a_round_bears_the_id_of_its_first_order(caplog: pytest.LogCaptureFixture) -> None:
-    logged: list[str] = []
-    caplog.handler.addFilter(lambda record: logged.append(JsonFormatter().format(record)) or True)
+def test_what_is_logged_of_a_round_bears_the_id_of_its_first_order(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(caplog.handler, "formatter", JsonFormatter())
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     settings = Settings(users_url=url, products_url=url, breaker_failures=100, lookup_timeout=0.2)
@@ -113,7 +114,7 @@ def test_what_is_logged_of_a_round_bears_the_id_of_its_first_order(caplog: pytes
         with pytest.raises(Problem, match="dependency-unavailable"):
             shared.fetch([1], [1])
         request_id.reset(token)
-    failed = [line for line in map(json.loads, logged) if "failed" in line["message"]]
+    failed = [line for line in map(json.loads, caplog.text.splitlines()) if "failed" in line["message"]]
     assert {line["request_id"] for line in failed} == {"first", "second"}
     assert {line["message"].split()[2] for line in failed} == {"users", "products"}
 

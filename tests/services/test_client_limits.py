@@ -3,6 +3,7 @@
 import json
 import resource
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 import requests
 
 from ..fleet import Fleet, Process, wait_until
+from ..system.clients import at_once
 from .client import JSON, TIMEOUT_S, created, metric, new_user, post, refused, replies, rows
 from .conftest import Alone
 
@@ -202,6 +204,18 @@ def test_bytes_that_clients_hold_are_bounded_and_who_holds_longest_gives_way(sma
     assert rows(small) == before + 1
     for connection in held:
         connection.close()
+
+
+def test_a_body_for_which_there_is_no_room_while_another_is_worked_on_is_overload(alone: Alone) -> None:
+    users = alone("users", MAX_BODY_BYTES="20000", MAX_HELD_BYTES="20000")
+    bodies = [json.dumps(new_user()).encode().ljust(15_000) for _ in range(2)]
+    with closing(sqlite3.connect(users.database, isolation_level=None)) as somebody:
+        somebody.execute("BEGIN IMMEDIATE")  # so that the first waits, with its bytes
+        answers = at_once(2, lambda number: post(users, bodies[number]))
+    first, second = sorted(answers, key=lambda answer: str(answer.json()["type"]))
+    refused(first, "overloaded")
+    refused(second, "storage-unavailable")
+    created(users, bodies[0])
 
 
 def test_a_body_for_which_there_is_just_room_is_taken(alone: Alone) -> None:

@@ -93,7 +93,9 @@ def test_expand_adds_user_and_product_as_they_are_now(fleet: Fleet) -> None:
     assert get(fleet.orders, f"{path}user").json() == order | {"user": user}
     assert get(fleet.orders, f"{path}product").json() == order | {"product": product}
     assert get(fleet.orders, f"{path}user,product").json() == order | {"user": user, "product": product}
-    assert get(fleet.orders, f"{path}product,user").json() == order | {"user": user, "product": product}
+    both = get(fleet.orders, f"{path}product,user").json()
+    assert both == order | {"user": user, "product": product}
+    assert [list(both["user"]), list(both["product"])] == [list(user), list(product)]  # in the same order, too
     assert get(fleet.orders, f"/{order['id']}").json() == order
 
 

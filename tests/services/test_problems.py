@@ -6,6 +6,7 @@ import apsw
 import pytest
 
 from service_common.problems import KINDS
+from service_common.worker import INVALID_KEY
 from service_common.worker import KINDS as BEFORE_FLASK
 
 from ..fleet import Fleet, Process, wait_until
@@ -47,6 +48,7 @@ def limit_files(process: Process, size: int) -> None:
 
 def test_what_is_refused_before_flask_has_the_same_titles() -> None:
     assert all(KINDS[kind] == (status, title) for status, (kind, title) in BEFORE_FLASK.items())
+    assert KINDS[INVALID_KEY[0]] == (400, INVALID_KEY[1])
 
 
 @SERVICES
