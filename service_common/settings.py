@@ -19,7 +19,7 @@ def base_url(text: str) -> str:
     except ValueError:
         usable = False
     if not usable or parts.username or re.search(r"[\s?#]", text):
-        raise ValueError("must be a base URL such as http://127.0.0.1:8001")
+        raise ValueError("must be a base URL of http, such as http://127.0.0.1:8001")
     return text.rstrip("/")
 
 
