@@ -1,3 +1,3 @@
-"""What the three services have in common. Knows no table, no route and no business word."""
+"""The common part of the services. It knows no table, no route and no business word."""
 
 __version__ = "1.0.0"
