@@ -1,48 +1,38 @@
 """Orders: a user buys a product. Both are asked for over HTTP before anything is written."""
 
-from collections.abc import Sequence
 from functools import partial
 
-import apsw
+import gevent
 from prometheus_client import CollectorRegistry
 
-from service_common.app import Service, build
-from service_common.collection import Item, Resource
-from service_common.problems import KINDS, Problem
-from service_common.settings import Settings
-from service_common.store import Row
+from service_common.factory import build
+from service_common.http import problem_kinds as kinds
+from service_common.http.application import Application
+from service_common.resource.declaration import Item, Resource
+from service_common.storage.database import Table
 
-from .lookups import Lookups
-from .models import CheckedOrder, NewOrder, Order
+from .checkout import STOCK_HELD, UNKNOWN_REFERENCE, Checkout
+from .models import NewOrder, Order
+from .settings import OrdersSettings
+from .stock.owners import Owner
+from .stock.reconciliation import Reconciliation
+from .stock.settling import Settler
+from .stock.sweep import Sweep
+from .upstream.attempts import Attempts
+from .upstream.reservations import Reservations
+from .upstream.rounds import Lookups
 
-KINDS["unknown-reference"] = (422, "The order names a user or product that does not exist")
+LEAVE_S = 2  # seconds of a stop that are kept for the last writes
 
-
-def check(lookups: Lookups, orders: Sequence[NewOrder]) -> list[CheckedOrder | Problem]:
-    """Ask for the users and products of all `orders` at once; an order that names an unknown one is a problem."""
-    users, products = lookups.fetch({new.user_id for new in orders}, {new.product_id for new in orders})
-    checked: list[CheckedOrder | Problem] = []
-    for new in orders:
-        product = products.get(new.product_id)
-        if product and new.user_id in users:
-            checked.append(CheckedOrder(new, product["name"], int(product["price"].replace(".", ""))))
-            continue
-        errors = []
-        if new.user_id not in users:
-            errors.append({"pointer": "/user_id", "detail": f"there is no user {new.user_id}"})
-        if not product:
-            errors.append({"pointer": "/product_id", "detail": f"there is no product {new.product_id}"})
-        checked.append(Problem("unknown-reference", "Nothing was written.", errors))
-    return checked
-
-
-def insert(db: apsw.Connection, checked: CheckedOrder, columns: str) -> list[Row]:
-    new = checked.new
-    return db.execute(
-        "INSERT INTO orders (user_id, product_id, quantity, product_name, cents) VALUES (?, ?, ?, ?, ?)"
-        f" RETURNING {columns}",
-        (new.user_id, new.product_id, new.quantity, checked.product_name, checked.cents),
-    ).fetchall()
+TABLE = Table(
+    name="orders",
+    answers=tuple(Order.model_fields),
+    fields=("user_id", "product_id", "quantity", "product_name", "cents", "token"),
+    insert="""
+        INSERT INTO orders (id, user_id, product_id, quantity, product_name, cents, token)
+        SELECT id, user_id, product_id, quantity, product_name, cents, token FROM new
+    """,
+)
 
 
 def embed(lookups: Lookups, orders: list[Item], names: list[str]) -> None:
@@ -58,19 +48,37 @@ def embed(lookups: Lookups, orders: list[Item], names: list[str]) -> None:
             order["product"] = products.get(order["product_id"])
 
 
-def create_app(settings: Settings | None = None) -> Service:
-    """The orders service, with its database at `settings.data_dir`/orders.db."""
-    settings = settings or Settings.from_env()
+def create_app(settings: OrdersSettings | None = None) -> Application:
+    """Return the orders service, with its database at `settings.data_dir`/orders.db."""
+    settings = settings or OrdersSettings.from_env()
     registry = CollectorRegistry()
-    lookups = Lookups(settings, registry)
+    attempts = Attempts(registry)
+    reservations = Reservations(attempts)
+    lookups = Lookups(settings, attempts, reservations, registry)
     orders = Resource(
-        name="orders",
+        table=TABLE,
         item=Order,
         new=NewOrder,
-        insert=insert,
-        prepare=partial(check, lookups),
+        rows=Checkout(lookups, attempts, settings.held_patience).rows,
+        ended=attempts.ended,
+        problems=(UNKNOWN_REFERENCE, kinds.OUT_OF_STOCK, STOCK_HELD),
         filters=("user_id", "product_id"),
         embeds=("user", "product"),
         embed=partial(embed, lookups),
     )
-    return build(orders, __package__, settings, registry)
+    app = build(orders, __package__, settings, registry)
+    owner = Owner(attempts, app.database, settings.owner_beat)
+    settler = Settler(attempts, reservations, lookups.aside)
+    reconciliation = Reconciliation(attempts, app.database, reservations, lookups.aside)
+    sweep = Sweep(attempts, owner, app.database, reservations, reconciliation, lookups.aside)
+    gevent.spawn(owner.run)
+    gevent.spawn(settler.run)
+    gevent.spawn(sweep.run, settings.sweep_every)
+
+    def stop(timeout: float) -> None:
+        """Settle what can be settled. Then remove the owner, so that another process can settle the rest."""
+        settler.drain(timeout - LEAVE_S)
+        owner.leave()
+
+    app.before_close = stop
+    return app

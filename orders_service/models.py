@@ -1,14 +1,14 @@
 """The shapes of orders: as sent and as answered."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from service_common.fields import Body, Id
+from service_common.resource.fields import Body, Id
 
 
 class Order(BaseModel):
-    """An order as answered; name and price are those at the time of the check."""
+    """An order as answered. Its product name and price are those of the moment when it was checked."""
 
     id: int
     user_id: int
@@ -26,11 +26,3 @@ class NewOrder(Body):
     user_id: Id
     product_id: Id
     quantity: Annotated[int, Field(ge=1, le=10_000)]
-
-
-class CheckedOrder(NamedTuple):
-    """An order whose user and product were found: it may be written."""
-
-    new: NewOrder
-    product_name: str
-    cents: int

@@ -1,43 +1,54 @@
 """Users: who may order. An e-mail address belongs to one user."""
 
-import apsw
+from collections.abc import Sequence
 
-from service_common.app import Service, build
-from service_common.collection import Resource
-from service_common.problems import KINDS, Problem
+from service_common.factory import build
+from service_common.http.application import Application
+from service_common.http.problem_kinds import ProblemKind
+from service_common.http.problems import Problem
+from service_common.resource.declaration import Resource
 from service_common.settings import Settings
-from service_common.store import Row
+from service_common.storage.database import Row, Table
 
 from .models import NewUser, User, UserChange, email_key
 
-KINDS["duplicate-email"] = (409, "Another user has this e-mail address")
+TABLE = Table(
+    name="users",
+    answers=tuple(User.model_fields),
+    fields=("name", "email", "email_key"),
+    insert="INSERT INTO users (id, name, email, email_key) SELECT id, name, email, email_key FROM new",
+    update="""
+        UPDATE users SET name = coalesce(change.name, users.name), email = coalesce(change.email, users.email),
+            email_key = coalesce(change.email_key, users.email_key), version = users.version + 1
+        FROM change WHERE users.id = change.id
+    """,
+)
+DUPLICATE_EMAIL = ProblemKind(
+    "duplicate-email", 409, "Another user has this e-mail address",
+    "Another user has this address. Addresses are compared after Unicode NFC and case folding. Nothing was written.",
+    "Use another address, or find the user who has this one.",
+)  # fmt: skip
 
 
-def insert(db: apsw.Connection, new: NewUser, columns: str) -> list[Row]:
-    return db.execute(
-        f"INSERT INTO users (name, email, email_key) VALUES (?, ?, ?) RETURNING {columns}",
-        (new.name, new.email, email_key(new.email)),
-    ).fetchall()
+def rows(users: Sequence[NewUser]) -> list[Row | Problem]:
+    return [(new.name, new.email, email_key(new.email)) for new in users]
 
 
-def update(db: apsw.Connection, id: int, change: UserChange, columns: str) -> list[Row]:
+def changed(change: UserChange) -> Row:
     email = change.email or None
-    return db.execute(
-        "UPDATE users SET name = ifnull(?, name), email = ifnull(?, email), email_key = ifnull(?, email_key),"
-        f" version = version + 1 WHERE id = ? RETURNING {columns}",
-        (change.name or None, email, email and email_key(email), id),
-    ).fetchall()
+    return change.name or None, email, email and email_key(email)
 
 
-def create_app(settings: Settings | None = None) -> Service:
-    """The users service, with its database at `settings.data_dir`/users.db."""
+def create_app(settings: Settings | None = None) -> Application:
+    """Return the users service, with its database at `settings.data_dir`/users.db."""
     users = Resource(
-        name="users",
+        table=TABLE,
         item=User,
         new=NewUser,
-        insert=insert,
+        rows=rows,
         change=UserChange,
-        update=update,
-        conflicts={"email_key": Problem("duplicate-email", "Compared after Unicode NFC and case folding.")},
+        changed=changed,
+        problems=(DUPLICATE_EMAIL,),
+        conflicts={"email_key": (DUPLICATE_EMAIL, "Addresses are compared after Unicode NFC and case folding.")},
     )
     return build(users, __package__, settings or Settings.from_env())

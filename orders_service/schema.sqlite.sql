@@ -15,3 +15,16 @@ CREATE INDEX orders_by_product ON orders (product_id);
 
 -- version 2: a list filtered by both must not read all that one of them has
 CREATE INDEX orders_by_user_and_product ON orders (user_id, product_id);
+
+-- version 3: limited stock
+ALTER TABLE orders ADD COLUMN token TEXT; -- of the units that the order takes from stock; null: its product was unlimited
+CREATE UNIQUE INDEX orders_by_token ON orders (token) WHERE token IS NOT NULL;
+CREATE TABLE owners ( -- the runs of orders processes that may still commit orders with a token
+    id   TEXT PRIMARY KEY, -- random, never inserted again
+    beat INTEGER NOT NULL  -- counts up while the process lives
+) STRICT;
+CREATE TABLE contradictions ( -- tokens of orders that products does not know, and of sales that no order has
+    token      TEXT PRIMARY KEY,
+    product_id INTEGER NOT NULL,
+    additions  INTEGER NOT NULL -- how often the stock of the product had been changed by hand
+) STRICT;
