@@ -1,1 +1,1 @@
-"""The load generator: Locust, with shoppers, a ledger of every request, and an audit of what became of it."""
+"""The load generator: Locust with virtual users, a ledger of every request, and an audit of what was stored."""

@@ -17,8 +17,8 @@ if __name__ == "__main__":
     os.environ.setdefault("LOCUST_LOCUSTFILE", str(Path(__file__).with_name("locustfile.py")))
     # Here and not in the locustfile: Locust answers --help before it has read that.
     events.init_command_line_parser.add_listener(add_options)
-    set_up: list[bool] = []
-    events.init.add_listener(lambda **_: set_up.append(True))
+    started: list[bool] = []
+    events.init.add_listener(lambda **_: started.append(True))
     sys.argv[0] = "loadgen"
     try:
         main()
@@ -26,5 +26,5 @@ if __name__ == "__main__":
         print(f"loadgen: No worker could reach this master ({error}): see --master-bind-port.", file=sys.stderr)
         sys.exit(CANNOT_START)
     except SystemExit as end:
-        # What keeps Locust from starting, such as a port that is taken, it often ends with 1: that is a verdict here.
-        sys.exit(end.code if set_up or not end.code else CANNOT_START)
+        # Where Locust cannot start, for example because a port is taken, it often exits with 1: that is a verdict here.
+        sys.exit(end.code if started or not end.code else CANNOT_START)

@@ -1,4 +1,4 @@
-"""The load generator's own settings, read from the environment in one place; the rest are Locust's options."""
+"""The load generator's own settings, read from the environment in one place; the others are Locust's options."""
 
 import os
 import re
@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-SERVICES = ("users", "products", "orders")
+PORTS = {"users": 8001, "products": 8002, "orders": 8003}
+SERVICES = tuple(PORTS)
+EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - and one of them, to connect to
 
 
 class BadSetting(ValueError):
@@ -16,21 +18,27 @@ class BadSetting(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the services are, where reports go, and what to present to be let in."""
+    """The addresses of the services, the directory of reports, and the token."""
 
     urls: Mapping[str, str]  # base URL of each of SERVICES, without a slash at the end
+    each: Mapping[str, str] = field(default_factory=dict)  # base URLs; the name has the addresses of all replicas
+    chaos_url: str = ""  # of what breaks services on demand; empty: nothing does
+    chaos_token_file: str = ""
     report_dir: Path = Path("reports")  # for ledgers, read-backs and reports; a run of 10,000 writes leaves 8 MB
     tokens: tuple[str, ...] = field(default=(), repr=False)  # the page takes each; the services are sent the first
     ready_timeout: float = 30.0  # seconds the services may take to be ready before a run gives up
+    report_hint: str = ""  # the directory of reports as the user knows it: a container's is mounted elsewhere
+    report_copy: str = ""  # the command that copies the reports there, if one is needed
+    traces: float = 0.0  # share of the requests with which a trace begins
 
     @property
     def token(self) -> str:
-        """What the services are sent as `Authorization: Bearer`; empty: nothing."""
+        """The token sent to the services as `Authorization: Bearer`; empty: none."""
         return self.tokens[0] if self.tokens else ""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
-        """Read USERS_URL, PRODUCTS_URL, ORDERS_URL, REPORT_DIR, API_TOKEN, API_TOKEN_FILE and READY_TIMEOUT.
+        """Read the settings, each from the variable of its name: USERS_URL, REPORT_DIR, REPORT_HINT, API_TOKEN_FILE ...
 
         An empty variable counts as not set.
 
@@ -39,13 +47,31 @@ class Settings:
         """
         return cls(
             urls={
-                name: _url(f"{name.upper()}_URL", environ.get(f"{name.upper()}_URL") or f"http://127.0.0.1:{port}")
-                for name, port in zip(SERVICES, (8001, 8002, 8003), strict=True)
+                name: _url(f"{name.upper()}_URL", environ.get(f"{name.upper()}_URL") or _default_url(name, environ))
+                for name in SERVICES
             },
+            each={
+                name: _url(variable, environ[variable])
+                for name in SERVICES
+                if environ.get(variable := f"{name.upper()}_EACH_URL")
+            },
+            chaos_url=_url("CHAOS_URL", environ["CHAOS_URL"]) if environ.get("CHAOS_URL") else "",
+            chaos_token_file=environ.get("CHAOS_TOKEN_FILE", ""),
             report_dir=_directory(environ.get("REPORT_DIR") or "reports"),
             tokens=_tokens(environ),
             ready_timeout=_seconds("READY_TIMEOUT", environ.get("READY_TIMEOUT") or "30"),
+            report_hint=environ.get("REPORT_HINT", ""),
+            report_copy=environ.get("REPORT_COPY", ""),
+            traces=_share("LOADGEN_TRACES", environ.get("LOADGEN_TRACES") or _default_share(environ)),
         )
+
+
+def _default_url(service: str, environ: Mapping[str, str]) -> str:
+    """Return where a service listens that is started here: at BIND_ADDRESS and the port of its name."""
+    host = (environ.get("BIND_ADDRESS") or "127.0.0.1").strip("[]")
+    host = EVERY_ADDRESS.get(host, host)
+    port = environ.get(f"{service.upper()}_PORT") or PORTS[service]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _url(name: str, text: str) -> str:
@@ -71,7 +97,7 @@ def _directory(text: str) -> Path:
 
 
 def _tokens(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Those that are valid; empty when none is configured."""
+    """Return the valid tokens; none when none is configured."""
     text = environ.get("API_TOKEN", "")
     if file := environ.get("API_TOKEN_FILE"):
         try:
@@ -84,6 +110,22 @@ def _tokens(environ: Mapping[str, str]) -> tuple[str, ...]:
     if not all("!" <= character <= "~" for character in "".join(tokens)):
         raise BadSetting("API_TOKEN holds characters that no header can carry: use visible ASCII.")
     return tokens
+
+
+def _default_share(environ: Mapping[str, str]) -> str:
+    """Return one in a hundred where the services trace, by the settings that are theirs."""
+    on = environ.get("TRACES", "").lower() in ("1", "true", "t", "yes", "y", "on")
+    return "0.01" if on or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") else "0"
+
+
+def _share(name: str, text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise BadSetting(f"{name} is {text!r}: set it to a share of the requests, 0 to 1.")
+    return share
 
 
 def _seconds(name: str, text: str) -> float:
