@@ -1,1 +1,1 @@
-"""`make chaos`: faults under full load in the composed system, after which the audit must hold."""
+"""`make chaos`: inject faults into the composed system under full load; afterwards the audit must hold."""

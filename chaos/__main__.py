@@ -17,35 +17,42 @@ from rich.console import Console
 from rich.table import Table
 
 from .campaign import grouped, plan, run_group
-from .faults import FAULTS, SHORT
+from .engines import ENGINES
 from .judge import UNDECIDED, Group, table, totals, verdict
 from .load import FLOWING
-from .system import NotHappened, System
+from .system import NotHappened
 
 WORDS = {0: "PASS: everything that was acknowledged is there, once.", 1: "FAIL.", 2: "NO VERDICT."}
 
 
 def arguments() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser("chaos", description=__doc__)
-    parser.add_argument("--fault", default="", help=f"one of {', '.join(FAULTS)}; or `short`: one of each kind")
-    parser.add_argument("--faults", type=int, default=0, help="injections in all; beyond one of each, random pairs")
-    parser.add_argument("--seed", type=int, default=0, help="of the order and the pairs; printed; default: a new one")
-    parser.add_argument("--flow", type=int, default=FLOWING, help="acknowledged writes before each fault")
-    parser.add_argument("--extra", action="append", default=[], help="a further Compose file")
-    parser.add_argument("--reports", type=Path, default=Path("reports/chaos"), help="where the history is kept")
+    parser.add_argument("--fault", default="", help="`short` (one of each kind), or the name of one")
+    parser.add_argument(
+        "--engine", choices=ENGINES, default="sqlite", help="docs/high-availability.md has swarm and nodes"
+    )
+    parser.add_argument(
+        "--faults", type=int, default=0, help="injections in total; random pairs follow the single faults"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of order and pairs (default: new, and printed)")
+    parser.add_argument("--flow", type=int, default=FLOWING, help="acknowledged writes before each fault (default 30)")
+    parser.add_argument("--extra", action="append", default=[], help="another Compose file; swarm: a defect to plant")
+    parser.add_argument("--reports", type=Path, default=Path("reports/chaos"), help="where histories are kept")
     options = parser.parse_args()
-    if options.fault and options.fault != "short" and options.fault not in FAULTS:
-        parser.error(f"no fault is called {options.fault!r}: choose short, {', '.join(FAULTS)}")
+    known = ENGINES[options.engine].faults
+    if options.fault and options.fault != "short" and options.fault not in known:
+        parser.error(f"no fault is called {options.fault!r}: choose from short, {', '.join(known)}")
     options.seed = options.seed or secrets.randbelow(10**6) + 1
     return options
 
 
 def main() -> int:
-    """Run it; the verdict."""
+    """Run the campaign and return its verdict."""
     options = arguments()
-    names = list(FAULTS) if not options.fault else list(SHORT) if options.fault == "short" else [options.fault]
-    rounds = plan(names, options.faults, options.seed)
+    engine = ENGINES[options.engine]
+    one = list(engine.short) if options.fault == "short" else [options.fault]
+    rounds = plan(one if options.fault else list(engine.faults), options.faults, options.seed, engine.faults)
     began = time.monotonic()
     home = options.reports / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     home.mkdir(parents=True)
@@ -54,21 +61,22 @@ def main() -> int:
     groups: list[Group] = []
     trouble: list[str] = []
     for wired, batches in grouped(rounds):
-        system = System(wired, tuple(options.extra))
+        system = engine.system(wired, tuple(options.extra))
         try:
             system.up()
             for batch in batches:
                 print(f"[{time.monotonic() - began:5.0f} s] load {len(groups) + 1}", flush=True)
-                group = run_group(system, batch, home / f"load-{len(groups) + 1}", options.flow)
+                directory = home / f"load-{len(groups) + 1}"
+                group = run_group(system, batch, directory, options.flow, engine.read_data)
                 groups.append(group)
                 print(f"  {'audited' if group.audited else 'not audited'}; so far {totals(groups)}", flush=True)
                 save(home, options, groups, time.monotonic() - began, trouble)
-                if not group.audited:  # what it has left is not known: the next could not be judged by it
-                    trouble.append(f"load {len(groups)} was not audited: the rest on its system is left out")
+                if not group.audited:  # its leftovers are unknown, so the next load could not be judged
+                    trouble.append(f"load {len(groups)} was not audited: the other loads on its system are skipped")
                     break
         except NotHappened as error:
             trouble.append(str(error))
-        except Exception as error:  # a defect of the campaign's own: no verdict, and what it made is removed
+        except Exception as error:  # a defect of the campaign itself: no verdict, but clean up
             traceback.print_exc()
             trouble.append(f"the campaign itself failed: {error!r}")
         finally:
@@ -88,19 +96,20 @@ def main() -> int:
 
 
 def reasons(groups: list[Group]) -> list[str]:
-    """Everything that spoke against a pass."""
+    """Return everything that speaks against a pass."""
     found = [reason for group in groups for reason in (*group.violations, *group.flaws)]
     return found + [reason for group in groups for each in group.rounds for reason in (*each.violations, *each.trouble)]
 
 
 def save(home: Path, options: argparse.Namespace, groups: list[Group], seconds: float, trouble: list[str]) -> int:
-    """Write the report as it stands; the verdict."""
+    """Write the report so far and return the verdict."""
     result = max(verdict(groups), UNDECIDED if trouble and verdict(groups) == 0 else 0)
     content = {
         "verdict": result,
         "seed": options.seed,
         "flow": options.flow,
         "fault": options.fault,
+        "engine": options.engine,
         "began": home.name,
         "seconds": round(seconds),
         "cores": os.cpu_count(),
@@ -126,5 +135,5 @@ def show(groups: list[Group]) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(UNDECIDED))  # what was made is removed then, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(UNDECIDED))  # so that containers are removed then, too
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""A campaign: which faults in which order, the rounds, and what is looked at meanwhile."""
+"""A campaign: the order of the faults, the rounds, and the checks during an outage."""
 
 import random
 import time
@@ -10,42 +10,45 @@ from typing import Any
 
 import requests
 
-from loadgen.ledger import read
+from loadgen.audit.ledger import read
 
+from .databases.files import Reader, acknowledged, compare, read_files
+from .databases.stock import compare_stock, supplied
 from .faults import FAULTS, SEEN_S, Fault, Proof
-from .files import acknowledged, compare, read_files
 from .history import Place
-from .judge import READY_S, UNDECIDED, VIOLATED, Group, Round, count
+from .judge import UNDECIDED, VIOLATED, Group, Round, count
 from .load import FLOWING, Load
+from .replicas.follower import Follower
 from .system import SERVICES, NotHappened, System, wait_until
 
-UNKNOWN_USER = {"user_id": 2**62, "product_id": 1, "quantity": 1}  # an order that is never written: no audit meets it
-MET_S = 3.0  # that a fault goes on for until a request has met it
-GROUP = 12  # rounds under one run of the load
-ORDER_DEADLINE_S = 7.0  # two rounds of look-ups of 2 s, a second of patience, and two for a busy machine
+UNKNOWN_USER = {"user_id": 2**62, "product_id": 1, "quantity": 1}  # never written: no audit counts it
+MET_S = 3.0  # seconds that a fault is prolonged for a request to meet it
+GROUP = 12  # rounds in one run of the load
+ATTEMPTS = 3  # to make a fault happen: the engine sometimes refuses a command
+ORDER_DEADLINE_S = 7.0  # two rounds of look-ups of 2 s each, one second of patience, and two for a busy machine
 READ_DEADLINE_S = 2.0
 LOOK_EVERY_S = 0.5
-MEMORY_MB = 20.0  # that orders may grow by during an outage
+MEMORY_MB = 20.0  # by which orders may grow during an outage
 
 
-def plan(names: Sequence[str], faults: int, seed: int) -> list[list[Fault]]:
-    """The rounds: each fault that is named once, then random pairs up to `faults` injections."""
+def plan(names: Sequence[str], faults: int, seed: int, known: dict[str, Fault] = FAULTS) -> list[list[Fault]]:
+    """Return the rounds: each named fault of `known` once, then random pairs, up to `faults` injections."""
     rng = random.Random(seed)
-    rounds = [[FAULTS[name]] for name in names]
+    rounds = [[known[name]] for name in names]
     rng.shuffle(rounds)
-    pool = [fault for fault in FAULTS.values() if not fault.alone]
+    pool = [fault for fault in known.values() if not fault.alone]
     left = faults - len(rounds)
     while left > 0:
         first = rng.choice(pool)
         others = [f for f in pool if f.service != first.service and f.wired == first.wired]
         pair = [first, rng.choice(others)][:left]
-        rounds.append(sorted(pair, key=lambda fault: fault.lasts == 0))  # what is over at once strikes into what lasts
+        rounds.append(sorted(pair, key=lambda fault: fault.lasts == 0))  # faults that last begin first
         left -= len(rounds[-1])
     return rounds
 
 
 def grouped(rounds: list[list[Fault]]) -> Iterator[tuple[bool, list[list[list[Fault]]]]]:
-    """First the rounds on the plain system, then those that need the proxy or the clocks, in groups."""
+    """Yield groups of rounds: first those on the plain system, then those that need the proxy or the clocks."""
     for wired in (False, True):
         chosen = [each for each in rounds if any(fault.wired for fault in each) == wired]
         if chosen:
@@ -54,7 +57,7 @@ def grouped(rounds: list[list[Fault]]) -> Iterator[tuple[bool, list[list[list[Fa
 
 @contextmanager
 def struck(fault: Fault, system: System) -> Iterator[Proof]:
-    """The fault, from its strike to its healing."""
+    """Inject a fault, and heal it at the end of the block."""
     strike = fault.strike(system)
     proof = next(strike)
     try:
@@ -64,9 +67,10 @@ def struck(fault: Fault, system: System) -> Iterator[Proof]:
 
 
 def watch(system: System, load: Load, fault: Fault, into: Round) -> None:
-    """While a service that orders needs is away: orders are read, refused in time and soundly, and pile up nowhere.
+    """Check orders during the outage of a service that it asks.
 
-    None may be accepted: it would be unchecked.
+    Reads are answered. New orders are refused, in time and correctly. Memory does not grow. No order is accepted,
+    because nobody can have checked it.
     """
     until = time.monotonic() + fault.lasts
     url = f"{system.url('orders')}/orders"
@@ -83,7 +87,7 @@ def watch(system: System, load: Load, fault: Fault, into: Round) -> None:
 
 
 def look(url: str) -> Iterator[str]:
-    """What is wrong with how orders, at `url`, refuse an order and answer a read now."""
+    """Yield a sentence for each mistake with which orders, at `url`, refuses an order and answers a read."""
     began = time.monotonic()
     try:
         answer = requests.post(url, json=UNKNOWN_USER, timeout=30)
@@ -106,7 +110,7 @@ def look(url: str) -> Iterator[str]:
 
 
 def unchecked(load: Load, place: Place) -> list[str]:
-    """The load's orders that were sent since `place`, in an outage, and accepted: nobody can have checked them."""
+    """Return the load's orders that were sent since `place`, in an outage, and accepted without a check."""
     history = load.history
     sent = {id(tried) for tried in history.sent[place[0] :]}
     return [
@@ -117,7 +121,7 @@ def unchecked(load: Load, place: Place) -> list[str]:
 
 
 def met(load: Load, faults: list[Fault], place: Place) -> int:
-    """How many requests have met the faults; of a pair one may hide the other, so it need not be both."""
+    """Count the requests that met one of the faults. In a pair, one fault may hide the other."""
     ended = load.history.ended_since(place)
     return sum(any(fault.felt(tried) for fault in faults) for tried in ended)
 
@@ -126,6 +130,7 @@ def run_round(system: System, load: Load, faults: list[Fault]) -> Round:
     """Inject, heal, and wait until everything is ready and orders are acknowledged."""
     done = Round([fault.name for fault in faults])
     name = "+".join(done.faults)
+    patience = max(fault.ready_s for fault in faults)
     try:
         load.await_flow()
         start, began = load.history.place(), time.monotonic()
@@ -136,7 +141,7 @@ def run_round(system: System, load: Load, faults: list[Fault]) -> Round:
                 watch(system, load, faults[0], done)
             if not all(fault.shows_late for fault in faults):
                 seconds = max(fault.lasts for fault in faults) + MET_S
-                with suppress(NotHappened):  # it is asked again below
+                with suppress(NotHappened):  # counted again below
                     wait_until(lambda: met(load, faults, start), seconds, "met")
         marks = [since for _, since in proofs]
         healed = max([since for since in marks if since] + ([time.monotonic()] if None in marks else []))
@@ -146,39 +151,61 @@ def run_round(system: System, load: Load, faults: list[Fault]) -> Round:
         return done
     try:
         for service in SERVICES:
-            wait_until(partial(system.ready, service), READY_S, f"{service} ready")
-        wait_until(lambda: load.acknowledged(after, "orders"), READY_S, "an order acknowledged")
+            wait_until(partial(system.ready, service), patience, f"{service} ready")
+        wait_until(lambda: load.acknowledged(after, "orders"), patience, "an order acknowledged")
         done.ready_s = round(time.monotonic() - healed, 2)
-        if done.ready_s > READY_S:
+        if done.ready_s > patience:
             done.violations.append(f"{name}: ready only after {done.ready_s} s")
     except NotHappened as error:
         done.violations.append(f"{name}: {error}")
     done.seconds = round(time.monotonic() - began, 1)
+    done.gap_s = round(load.pulse.longest_gap(began), 2)
     count(load.history.ended_since(start), load.history.in_flight(), done)
+    if done.failed and all(fault.flawless for fault in faults):
+        done.violations.append(f"{name}: {done.failed} requests failed")
     try:
         done.felt = wait_until(lambda: met(load, faults, start), SEEN_S, "a request of the load that met the fault")
     except NotHappened as error:
         done.trouble.append(f"{name}: {error}")
+    try:
+        system.await_whole()
+    except NotHappened as error:
+        done.violations.append(f"{name}: {error}")
     return done
 
 
-def run_group(system: System, rounds: list[list[Fault]], directory: Path, flowing: int = FLOWING) -> Group:
-    """Rounds under one load, then settle, and audit over HTTP and over the files."""
+def run_group(
+    system: System,
+    rounds: list[list[Fault]],
+    directory: Path,
+    flowing: int = FLOWING,
+    read_data: Reader = read_files,
+) -> Group:
+    """Run rounds under one load, settle, and audit over HTTP and in the data that `read_data` finds."""
     group = Group([], directory=str(directory))
     load = Load(system, directory, flowing)
+    follower = Follower(f"{system.url('orders')}/orders", system.headers()) if system.replicated else None
     try:
         for faults in rounds:
-            done = run_round(system, load, faults)
+            for _ in range(ATTEMPTS):
+                done = run_round(system, load, faults)
+                words = "; ".join(done.violations or done.trouble or done.proof)
+                seen = f"felt by {done.felt}, {done.failed} failed; ready in {done.ready_s} s; gap {done.gap_s} s"
+                print(f"  {'+'.join(done.faults)}: {words}; {seen}", flush=True)
+                if done.violations or not done.trouble:  # what did not happen is tried again, never what is wrong
+                    break
             group.rounds.append(done)
-            words = "; ".join(done.violations or done.trouble or done.proof)
-            print(f"  {'+'.join(done.faults)}: {words}; felt by {done.felt}; ready in {done.ready_s} s", flush=True)
         load.await_flow()
         report = load.stop()
         judge_load(group, report)
-        files, damage = read_files(system)
+        files, stock, damage = read_data(system)
         group.violations += damage
         found = compare(acknowledged(read(load.ledger)), files, system.audited, Path(report["read_back"]))
+        system.supplied |= supplied(read(load.ledger))
+        found |= compare_stock(system.supplied, stock)
         system.audited = {service: read_.rows for service, read_ in files.items()}
+        if follower is not None:
+            found["never seen by a reader"] = len(files["orders"].rows.keys() - follower.end())
         group.counts |= found
         group.violations += [f"{name}: {number}" for name, number in found.items() if number]
         group.audited = True
@@ -190,7 +217,7 @@ def run_group(system: System, rounds: list[list[Fault]], directory: Path, flowin
 
 
 def judge_load(group: Group, report: dict[str, Any]) -> None:
-    """Take over what the load generator's own audit found."""
+    """Add the findings of the load generator's own audit to a group."""
     group.flaws += report["flaws"]
     group.attempted = sum(service["attempted"] for service in report["services"].values())
     group.acknowledged = sum(service["acknowledged"] for service in report["services"].values())

@@ -1,7 +1,7 @@
-"""The faults. Each is a generator: it strikes, proves that it struck, yields the proof, and heals.
+"""The faults. Each is a generator: it injects the fault, yields a proof that it happened, and heals it.
 
-It yields (proof, since): `since` is the moment from which the time to ready counts, None where that is the healing.
-The proof is the engine's, the proxy's or the service's word; that the load met the fault is another question: `felt`.
+It yields (proof, since). The time to ready counts from `since`; None means from the healing. The proof comes from the
+engine, the proxy or the service. `felt` tells which requests of the load met the fault.
 """
 
 import time
@@ -10,18 +10,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import partial
+from typing import Any
 
 import requests
 
 from .history import Try
+from .judge import READY_S
 from .system import SERVICES, NotHappened, System, wait_until
 
-SEEN_S = 30.0  # within which a fault has to show
+SEEN_S = 30.0  # seconds within which a fault must show
 PAUSE_S = 2.0
-LONG_PAUSE_S = 11.0  # the load generator, the most patient client, waits 10 s
-STALL_S = 65.0  # gunicorn replaces a worker that has not been heard of for 60 s
+LONG_PAUSE_S = 11.0  # seconds; the load generator, the most patient client, waits 10
+STALL_S = 65.0  # seconds; gunicorn replaces a worker that is silent for 60
 CUT_S = 1.5
-UNPLUG_S = 4.0  # a look-up may take 2 s, an order 5 s
+UNPLUG_S = 4.0  # seconds; a look-up may take 2, an order 5
 SPOIL_S = 1.5
 MOST_TENANTS = 12
 BACK_S = 7200
@@ -31,62 +33,69 @@ Strike = Iterator[Proof]
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault by name."""
+    """A fault and its properties."""
 
     name: str
     service: str
-    strike: Callable[[System], Strike]
-    felt: Callable[[Try], bool]  # whether a request has met it
-    lasts: float = 0.0  # seconds, where it goes on until it is healed
-    wired: bool = False
-    outage: bool = False  # a service that orders needs is away for long enough to be looked at
-    shows_late: bool = False  # only after it was healed can it be felt
-    alone: bool = False  # not in pairs
+    strike: Callable[[Any], Strike]  # of the System that the campaign runs on
+    felt: Callable[[Try], bool]  # tells whether a request met it
+    lasts: float = 0.0  # seconds until it is healed; 0: it is over at once
+    wired: bool = False  # needs the proxy or the clocks
+    outage: bool = False  # a service that orders asks is away for long enough to check orders meanwhile
+    shows_late: bool = False  # requests can meet it only after the healing
+    alone: bool = False  # never in a pair
+    ready_s: float = READY_S  # within which everything must be ready again
+    flawless: bool = False  # no request may fail because of it
 
 
 def unanswered(service: str) -> Callable[[Try], bool]:
-    """A request without any answer; service `all`: of whichever."""
+    """Match a request without any answer, of `service` or of `all`."""
     return lambda tried: tried.outcome == "unknown" and not tried.status and service in (tried.service, "all")
 
 
 def late(service: str, seconds: float) -> Callable[[Try], bool]:
-    """A request that waited as long as the fault lasted, or in vain."""
+    """Match a request that waited for `seconds` or longer."""
     return lambda tried: tried.service == service and (tried.ms or 0.0) >= seconds * 1000
 
 
 def refused(service: str, problem: str) -> Callable[[Try], bool]:
-    """A request that was refused for the reason that there is."""
+    """Match a request that was refused with this problem."""
     return lambda tried: tried.service == service and tried.problem == problem
 
 
+def accepted(tried: Try) -> bool:
+    """Match a new order: its reserve went through the proxy."""
+    return tried.service == "orders" and tried.method == "POST" and tried.outcome == "ok" and not tried.replayed
+
+
 def answered_again(service: str) -> Callable[[Try], bool]:
-    """A write that had been made when its answer was lost: sent again, it got the first answer."""
+    """Match a write whose answer was lost: sent again, it got the first answer."""
     return lambda tried: tried.service == service and tried.replayed and tried.retried
 
 
 def dated_back(service: str) -> Callable[[Try], bool]:
-    """A write that was made in the past."""
+    """Match a write that is dated an hour or more ago."""
     return lambda tried: tried.service == service and tried.behind() > BACK_S / 2
 
 
 def kill(service: str, system: System) -> Strike:
-    """kill -9 of all processes of the container. Its restart policy brings it back."""
+    """Kill all processes of the container by SIGKILL. Its restart policy brings it back."""
     before, since = system.started_at(service), time.monotonic()
-    # The engine does not restart what `docker kill` has ended, so the order comes from inside.
+    # From inside: the engine does not restart a container that `docker kill` ended.
     script = "import os; os.kill(-1, 9)"
-    with suppress(NotHappened):  # the exec dies with the others
+    with suppress(NotHappened):  # the exec is killed, too
         system.docker("exec", system.container(service), "python", "-I", "-S", "-c", script)
     after = wait_until(lambda: (at := system.started_at(service)) != before and at, SEEN_S, f"{service} started again")
     yield f"{service} started at {before}, then {after}", since
 
 
 def restart(services: tuple[str, ...], system: System) -> Strike:
-    """SIGTERM, one service after the other, each waited for as in a rolling release."""
+    """Stop and start one service after the other, as in a rolling release."""
     codes = []
     for service in services:
         system.docker("stop", "-t", "30", system.container(service))
         if (code := system.inspect(service)["State"]["ExitCode"]) != 0:
-            raise NotHappened(f"{service} did not end by itself: exit status {code}")
+            raise NotHappened(f"{service} did not stop cleanly: exit status {code}")
         codes.append(f"{service} exited 0")
         system.docker("start", system.container(service))
         since = time.monotonic()
@@ -95,7 +104,7 @@ def restart(services: tuple[str, ...], system: System) -> Strike:
 
 
 def pause(service: str, seconds: float, system: System) -> Strike:
-    """All processes stand still, and go on."""
+    """Freeze all processes for a while."""
     container = system.container(service)
     system.docker("pause", container)
     try:
@@ -109,7 +118,7 @@ def pause(service: str, seconds: float, system: System) -> Strike:
 
 
 def cut(service: str, system: System) -> Strike:
-    """Its container leaves both networks, and comes back under its names."""
+    """Disconnect the container from both networks, and connect it again under its names."""
     container = system.container(service)
     system.docker("network", "disconnect", system.front, container)
     system.docker("network", "disconnect", system.inside, container)
@@ -126,7 +135,7 @@ def cut(service: str, system: System) -> Strike:
 
 
 def unplug(service: str, system: System) -> Strike:
-    """Its network interfaces are down, and up again with the same addresses: nobody is told, connections stay open."""
+    """Take its network interfaces down and up again. Addresses stay the same, and connections stay open."""
     container, networks = system.container(service), system.inspect(service)["NetworkSettings"]["Networks"]
     gateway = networks[system.front]["Gateway"]
     address = system.address(service)
@@ -153,9 +162,9 @@ def unplug(service: str, system: System) -> Strike:
 
 
 def recreate(service: str, system: System) -> Strike:
-    """A new container with the same data under another address."""
+    """Replace the container by a new one with the same data and another address."""
     before = system.address(service)
-    tenants: list[str] = []  # take the addresses that are free, among them the old one, which would be given out again
+    tenants: list[str] = []  # they occupy free addresses: the engine would give the old one out again
     system.compose("rm", "-sf", service)
     image = f"{system.project}-chaos"
     try:
@@ -174,7 +183,7 @@ def recreate(service: str, system: System) -> Strike:
 
 
 def fill(service: str, system: System) -> Strike:
-    """No byte is left on its disk, and then there is space again."""
+    """Fill its disk to the last byte, and free it again."""
     try:
         disk = f"/disks/{service}"
         system.in_chaos(f"dd if=/dev/zero of={disk}/filler bs=1M 2>/dev/null || true")
@@ -188,20 +197,20 @@ def fill(service: str, system: System) -> Strike:
         system.in_chaos(f"rm -f /disks/{service}/filler")
 
 
-def spoil(gate: str, mode: str, system: System) -> Strike:
-    """The proxy spoils what comes back through a gate."""
+def spoil(gate: str, mode: str, system: System, what: str = "answers") -> Strike:
+    """Let the proxy corrupt the answers that come through a gate, or disturb the `what` that go through it."""
     before = system.proxy(gate, mode)
     try:
         began = time.monotonic()
-        wait_until(lambda: system.proxy(gate, "?") > before, SEEN_S, f"an answer of {gate} spoiled ({mode})")
-        yield f"answers of {gate} spoiled ({mode})", None
+        wait_until(lambda: system.proxy(gate, "?") > before, SEEN_S, f"{what} of {gate} that met the proxy ({mode})")
+        yield f"{what} of {gate} met the proxy ({mode})", None
         time.sleep(max(0.0, began + SPOIL_S - time.monotonic()))
     finally:
         system.proxy(gate, "pass")
 
 
 def set_clock_back(service: str, system: System) -> Strike:
-    """Two hours back for all processes of a service, then right again (forward: a second jump)."""
+    """Set the clock of a service two hours back, and later right again, which is a jump forward."""
 
     def behind() -> float:
         date = requests.get(f"{system.url(service)}/livez", timeout=5).headers["Date"]
@@ -230,7 +239,7 @@ def _all() -> Iterator[Fault]:
         yield Fault(f"cut-{name}", name, partial(cut, name), lost, CUT_S)
         yield Fault(f"unplug-{name}", name, partial(unplug, name), late(name, UNPLUG_S / 2), UNPLUG_S, outage=needed)
         yield Fault(f"recreate-{name}", name, partial(recreate, name), lost)
-        # Alone: while another service is away the load writes little, and the log has room from before.
+        # Alone: during another outage the load writes little, and the log still has space from before.
         full = refused(name, "storage-unavailable")
         yield Fault(f"disk-full-{name}", name, partial(fill, name), full, SPOIL_S, alone=True)
         back = partial(set_clock_back, name)
@@ -241,6 +250,14 @@ def _all() -> Iterator[Fault]:
         for mode in ("late", "reset", "garbage", "json", "error"):
             if needed:
                 yield Fault(f"{mode}-{name}", name, partial(spoil, name, mode), away, SPOIL_S, wired=True, outage=True)
+    # Of limited products. Orders asks products for units by POST, and tells it by POST what became of them.
+    gave_up = refused("orders", "dependency-unavailable")
+    lose = partial(spoil, "products", "swallow")
+    yield Fault("reserve-lost-products", "products", lose, gave_up, SPOIL_S, wired=True, outage=True)
+    hold = partial(spoil, "products", "hold", what="requests")
+    yield Fault("reserve-late-products", "products", hold, gave_up, SPOIL_S, wired=True)
+    double = partial(spoil, "products", "twice", what="requests")
+    yield Fault("reserve-twice-products", "products", double, accepted, SPOIL_S, wired=True)
     yield Fault("restart-all", "all", partial(restart, SERVICES), unanswered("all"), alone=True)
 
 
@@ -263,4 +280,7 @@ SHORT = (
     "garbage-users",
     "json-products",
     "error-users",
+    "reserve-lost-products",
+    "reserve-late-products",
+    "reserve-twice-products",
 )

@@ -1,4 +1,4 @@
-"""A load's requests, from the lines of its ledger as they come. Pure."""
+"""The requests of a load, from the lines of its ledger as they arrive. Pure."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(slots=True)
 class Try:
-    """One request and what came of it; `ms` is None while it is in flight."""
+    """One request and its outcome; `ms` is None while it is in flight."""
 
     op: int
     service: str
@@ -20,11 +20,11 @@ class Try:
     ms: float | None = None
     replayed: bool = False
     retried: bool = False  # an earlier try of the same write got no answer
-    written: int = 0  # writes that it acknowledges, and none before it
-    created_at: str = ""  # of what it made
+    written: int = 0  # writes that it acknowledges first
+    created_at: str = ""  # of the item that it created
 
     def behind(self) -> float:
-        """How many seconds ago, by this machine's clock, the service says that it was made; 0 where it does not."""
+        """Return the seconds since `created_at` by this machine's clock; 0 without it."""
         if not self.created_at:
             return 0.0
         return (datetime.now(UTC) - datetime.fromisoformat(self.created_at)).total_seconds()
@@ -34,19 +34,21 @@ Place = tuple[int, int]
 
 
 class History:
-    """All requests so far, in the order in which they were sent and in that in which they ended."""
+    """All requests so far, in the order of their sending and in the order of their end."""
 
     def __init__(self) -> None:
         self.sent: list[Try] = []
         self.ended: list[Try] = []
         self.acknowledged = 0  # writes
+        self.settling = False  # the load has ended, and what got no answer is sent again
         self._open: dict[tuple[int, int], Try] = {}
         self._unanswered: set[int] = set()  # operations
 
     def add(self, line: dict[str, Any]) -> None:
-        """Take in one line of the ledger."""
+        """Add a line of the ledger: `{"event": "sent", "op": 1, "try": 1, "service": "users", …}`."""
         key = (line.get("op", 0), line.get("try", 0))
         if line["event"] == "sent":
+            self.settling = self.settling or line.get("action") == "settle"
             tried = self._open[key] = Try(line["op"], line["service"], line["method"], line["path"])
             self.sent.append(tried)
         elif line["event"] in ("ok", "refused", "unknown"):
@@ -60,25 +62,26 @@ class History:
             if tried.outcome == "ok" and tried.method != "GET" and not tried.replayed:
                 made = _made(line.get("answer") or {})
                 tried.written = len(made)
-                tried.created_at = str(made[0].get("created_at", "")) if made and tried.method == "POST" else ""
+                creates = tried.method == "POST" and not tried.path.endswith("/stock")
+                tried.created_at = str(made[0].get("created_at", "")) if made and creates else ""
                 self.acknowledged += tried.written
             self.ended.append(tried)
 
     def place(self) -> Place:
-        """Now: how many were sent, and how many ended."""
+        """Return the present: how many requests were sent, and how many ended."""
         return len(self.sent), len(self.ended)
 
     def ended_since(self, place: Place) -> list[Try]:
-        """Those that ended since then, whenever they were sent."""
+        """Return the requests that ended since then, whenever they were sent."""
         return self.ended[place[1] :]
 
     def in_flight(self) -> list[Try]:
-        """Those that have not ended."""
+        """Return the requests that have not ended."""
         return list(self._open.values())
 
 
 def _made(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    """What an answer to a write acknowledges: the accepted items of a batch, or the one."""
+    """Return the items that an answer to a write acknowledges: the accepted ones of a batch, or the only one."""
     if isinstance(results := answer.get("results"), list):
         return [result["item"] for result in results if result.get("item")]
     return [answer]

@@ -1,4 +1,4 @@
-"""What a campaign has shown: counts, tables' rows and the verdict. Pure."""
+"""The judgement of a campaign: counts, rows of its table, and the verdict. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -9,53 +9,59 @@ from typing import Any
 from .history import Try
 
 HELD, VIOLATED, UNDECIDED = 0, 1, 2
-READY_S = 20.0  # within which the system is ready again by itself; an order has been acknowledged by then
-COUNTS = {  # as HTTP shows it, and as the files do: what both show is one
+READY_S = 20.0  # seconds within which the system is ready again and has acknowledged an order
+COUNTS = {  # by HTTP, and by the files: a finding of both counts once
     "lost": (("acknowledged but missing",), "lost in file"),
     "duplicated": (("duplicated",), "duplicated in file"),
     "invented": (("never sent but present", "refused but present"), "invented in file"),
     "dangling": (("order with an unknown user or product",), "dangling in file"),
+    "oversold": (("oversold",), "oversold in file"),
+    "units_lost": (("units lost or invented",), "units lost in file"),
+    "stuck": (("still reserved",), "reserved in file"),
 }
 
 
 @dataclass
 class Round:
-    """One injection of a fault, or of a pair, and the load's requests from then until all was ready again."""
+    """One injection of a fault or a pair, with the requests of the load from then until everything was ready again."""
 
     faults: list[str]
     proof: list[str] = field(default_factory=list)
-    felt: int = 0  # requests that met it: without any it was not under load
-    attempted: int = 0  # writes, those in flight when it struck among them
+    felt: int = 0  # requests that met it; without any, the fault was not under load
+    attempted: int = 0  # writes, including those in flight at the injection
     acknowledged: int = 0
     refused: int = 0
     unknown: int = 0
+    failed: int = 0  # requests of any kind, reads too, that got no answer or a 5xx
+    gap_s: float = 0.0  # the longest time in which no creation was acknowledged
     p99_ms: float = 0.0
-    seconds: float = 0.0  # until all was ready
+    seconds: float = 0.0  # until everything was ready
     ready_s: float | None = None
-    grown_mb: float | None = None  # the memory of orders, in an outage of another service
-    trouble: list[str] = field(default_factory=list)  # why it proves nothing: verdict 2
-    violations: list[str] = field(default_factory=list)  # what must not have been: verdict 1
+    grown_mb: float | None = None  # growth of orders' memory in an outage of another service
+    trouble: list[str] = field(default_factory=list)  # reasons for verdict 2
+    violations: list[str] = field(default_factory=list)  # reasons for verdict 1
 
 
 @dataclass
 class Group:
-    """Rounds under one run of the load, with its audit at the end."""
+    """Rounds in one run of the load, which is audited at its end."""
 
     rounds: list[Round]
     attempted: int = 0
     acknowledged: int = 0
-    counts: dict[str, int] = field(default_factory=dict)  # every invariant, and what the files show
+    counts: dict[str, int] = field(default_factory=dict)  # violations of each invariant, over HTTP and in the files
     flaws: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     directory: str = ""
-    audited: bool = False  # to its end: what it has left is known
+    audited: bool = False  # to the end, so that its leftovers are known
 
 
 def count(ended: Iterable[Try], in_flight: Iterable[Try], into: Round) -> None:
-    """Add up what a round's requests came to. Tries, not writes: a retry is another request that a fault may meet."""
+    """Add the requests of a round to its counts. It counts tries, not writes: a fault may meet each retry."""
     times = []
     for tried in ended:
         times.append(tried.ms or 0.0)
+        into.failed += tried.outcome in ("refused", "unknown") and (tried.status >= 500 or not tried.status)
         if tried.method != "GET":
             into.attempted += 1
             into.acknowledged += tried.outcome == "ok"
@@ -67,7 +73,7 @@ def count(ended: Iterable[Try], in_flight: Iterable[Try], into: Round) -> None:
 
 
 def summed(counts: dict[str, int]) -> dict[str, int]:
-    """Lost, duplicated, invented, dangling, and all else."""
+    """Return how often each of COUNTS was found, and how often anything else was wrong (`other`)."""
     named = {
         name: max(sum(counts.get(key, 0) for key in over_http), counts.get(in_file, 0))
         for name, (over_http, in_file) in COUNTS.items()
@@ -77,7 +83,7 @@ def summed(counts: dict[str, int]) -> dict[str, int]:
 
 
 def verdict(groups: Sequence[Group]) -> int:
-    """0: all held. 1: something did not. 2: nothing did not, but not everything was shown."""
+    """Return 0: everything held; 1: something did not; 2: no violation was found, but not everything was shown."""
     rounds = [each for group in groups for each in group.rounds]
     if any(group.violations or any(group.counts.values()) for group in groups) or any(r.violations for r in rounds):
         return VIOLATED
@@ -88,7 +94,7 @@ def verdict(groups: Sequence[Group]) -> int:
 
 
 def table(groups: Sequence[Group]) -> list[dict[str, Any]]:
-    """A row for each fault. Lost and so on are those of the runs that it was in, which others may share."""
+    """Return a row for each fault. `lost` and so on are those of the whole runs it was in, which faults share."""
     by_fault: dict[str, list[tuple[Group, Round]]] = defaultdict(list)
     for group in groups:
         for each in group.rounds:
@@ -116,6 +122,9 @@ def table(groups: Sequence[Group]) -> list[dict[str, Any]]:
                 "ready_max_s": round(max(ready), 1) if ready else None,
                 "refused_share": round(refused / attempted, 3) if attempted else None,
                 "not_served_share": round((refused + unknown) / attempted, 3) if attempted else None,
+                "failed": sum(each.failed for each in rounds),
+                "gap_p50_s": round(median(each.gap_s for each in rounds), 1),
+                "gap_max_s": round(max(each.gap_s for each in rounds), 1),
                 "p99_ms": round(median(each.p99_ms for each in rounds)),
             }
         )
@@ -123,7 +132,7 @@ def table(groups: Sequence[Group]) -> list[dict[str, Any]]:
 
 
 def totals(groups: Sequence[Group]) -> dict[str, int]:
-    """Faults that happened, writes, and the counts of all audits."""
+    """Return the number of faults and writes, and the counts of all audits."""
     faults = sum(len(each.faults) for group in groups for each in group.rounds if each.proof)
     found = [summed(group.counts) for group in groups]
     return {

@@ -1,16 +1,17 @@
-"""The audit of the database files: what SQLite says of them, and whether they hold what was acknowledged.
+"""The audit of the database files: SQLite's integrity check, and a comparison with the acknowledged writes.
 
-It reads the files themselves, in their containers, and shares no code with the services.
+It reads the files inside their containers, and shares no code with the services.
 """
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .system import SERVICES, System
+from ..system import SERVICES, System
+from .stock import Stock
 
 IDENTITY = {"users": "email", "products": "name", "orders": "user_id || '/' || product_id || '/' || quantity"}
 SCRIPT = """
@@ -19,11 +20,21 @@ service, identity = sys.argv[1:]
 db = sqlite3.connect(f"file:/data/{service}.db?mode=ro", uri=True)
 print(json.dumps(db.execute("PRAGMA integrity_check").fetchone()[0]))
 kept = []
-for body, in db.execute("SELECT body FROM idempotency_keys WHERE status < 300"):
+for status, body in db.execute("SELECT status, body FROM idempotency_keys WHERE status < 300"):
     answer = json.loads(body)
-    kept += [each["item"]["id"] for each in answer.get("results", [{"item": answer}]) if "item" in each]
+    if "results" in answer or status == 201:  # else no row was made, but stock added to one
+        kept += [each["item"]["id"] for each in answer.get("results", [{"item": answer}]) if "item" in each]
 rows = db.execute(f"SELECT id, {identity} FROM {service} ORDER BY id").fetchall()
 print(len(kept) - len(set(kept)) + len(set(kept) ^ {row[0] for row in rows}))
+units = {
+    "products": {
+        "left": "SELECT id, stock FROM products WHERE stock IS NOT NULL",
+        "reserved": "SELECT token, product_id, quantity FROM reservations",
+        "sold": "SELECT token, product_id, quantity FROM sales",
+    },
+    "orders": {"ordered": "SELECT token, product_id, quantity FROM orders WHERE token IS NOT NULL"},
+}
+print(json.dumps({name: db.execute(sql).fetchall() for name, sql in units.get(service, {}).items()}))
 for row in rows:
     print(json.dumps(row))
 """
@@ -32,23 +43,26 @@ Rows = dict[int, str]
 
 @dataclass
 class File:
-    """What a database file holds: its rows, and of how many rows not one key's answer tells, or of no row."""
+    """The content of a database file: its rows, and how many rows have no kept answer or answers no row."""
 
     rows: Rows
     unkeyed: int = 0
 
 
+Reader = Callable[[Any], tuple[dict[str, File], Stock, list[str]]]  # of a system: its rows, its units, and the damage
+
+
 def identity_of(service: str, item: dict[str, Any]) -> str:
-    """What a row is known by, from its answer."""
+    """Return the text that identifies a row, from its answer."""
     if service == "orders":
         return f"{item['user_id']}/{item['product_id']}/{item['quantity']}"
     return str(item["email" if service == "users" else "name"])
 
 
 def acknowledged(history: Iterable[dict[str, Any]]) -> dict[str, set[tuple[int, str]]]:
-    """From a ledger's lines, every created row that was acknowledged: by service, its id and what it is known by.
+    """Return every acknowledged row in a ledger, by service, as pairs of id and identifying text.
 
-    Pairs, since an id whose row was lost may have been given to another.
+    Pairs, because the id of a lost row may have been given to another.
     """
     services: dict[int, str] = {}
     rows: dict[str, set[tuple[int, str]]] = {service: set() for service in SERVICES}
@@ -62,30 +76,37 @@ def acknowledged(history: Iterable[dict[str, Any]]) -> dict[str, set[tuple[int, 
     return rows
 
 
-def read_files(system: System) -> tuple[dict[str, File], list[str]]:
-    """What each file holds, and what its integrity check found. Raises NotHappened: one cannot be read."""
-    files, damage = {}, []
+def read_files(system: System) -> tuple[dict[str, File], Stock, list[str]]:
+    """Return the content of each file, the units in all of them, and the damage that integrity checks found.
+
+    Raises:
+        NotHappened: a file cannot be read.
+    """
+    files, stock, damage = {}, Stock(), []
     for service in SERVICES:
         command = ("exec", system.container(service), "env", "-u", "LD_PRELOAD", "python", "-I", "-S", "-c", SCRIPT)
-        check, unkeyed, *lines = system.docker(*command, service, IDENTITY[service]).splitlines()
+        check, unkeyed, units, *lines = system.docker(*command, service, IDENTITY[service]).splitlines()
         files[service] = File(dict(map(json.loads, lines)), int(unkeyed))
+        stock.add(json.loads(units))
         if (said := json.loads(check)) != "ok":
             damage.append(f"{service}: {said}")
-    return files, damage
+    return files, stock, damage
 
 
 def compare(
     expected: dict[str, set[tuple[int, str]]], files: dict[str, File], audited: dict[str, Rows], read_back: Path
 ) -> dict[str, int]:
-    """What is wrong with the files, as counts of rows.
+    """Count the rows that are wrong in the files.
 
-    `expected` was acknowledged in this run; `audited` is what the files held at the end of the run before, which must
-    still be there, with nothing new among it; `read_back` is what this run's audit read over HTTP. Every write had a
-    key, so each row has its answer under one, and each answer its row.
+    `expected` was acknowledged in this run. `audited` was in the files at the end of the run before: it must still be
+    there, with nothing new among it. `read_back` is a file of the rows that this run's audit read over HTTP. Every
+    write had a key, so each row has a kept answer, and each kept answer has its row.
     """
     over_http: dict[str, Rows] = {service: {} for service in SERVICES}
     with read_back.open() as file:
         for service, item in map(json.loads, file):
+            if service not in over_http:
+                continue  # a token of a limited product: see stock.py
             over_http[service][item["id"]] = identity_of(service, item)
     lost = doubled = invented = differing = 0
     for service, held in files.items():

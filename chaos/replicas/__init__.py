@@ -1,0 +1,1 @@
+"""The campaign on replicas and PostgreSQL: `make chaos ENGINE=postgres`."""

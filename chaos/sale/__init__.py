@@ -1,0 +1,1 @@
+"""A flash sale while the services that share its stock are killed."""

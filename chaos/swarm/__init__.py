@@ -1,0 +1,1 @@
+"""The campaign on the Swarm stack: `make chaos ENGINE=swarm`."""
