@@ -1,1 +1,1 @@
-"""`make bench`: this project beside its peers and beside the limits of what it stands on."""
+"""`make bench`: compare this project with its peers and with the limits of its stack."""

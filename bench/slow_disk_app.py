@@ -1,7 +1,7 @@
-"""This project's services on a slow disk: every sync takes at least SYNC_MS milliseconds of the environment.
+"""This project's services on a slow disk: every sync takes at least SYNC_MS (environment) milliseconds.
 
-An SQLite VFS that passes everything on becomes the default before the service opens its database; the service knows
-nothing of it.
+The slow disk is an SQLite VFS that forwards all calls. It becomes the default before the service opens its database, and
+the service does not know of it.
 """
 
 import os
@@ -12,12 +12,12 @@ from typing import Any
 import apsw
 from gevent.monkey import get_original
 
-_sleep = get_original("time", "sleep")  # gevent's would make an event loop on the thread that commits
+_sleep = get_original("time", "sleep")  # gevent's would create an event loop on the committing thread
 _registered: list[apsw.VFS] = []  # SQLite keeps no reference of its own
 
 
 class SlowDisk(apsw.VFS):
-    """An SQLite VFS called `name`, and from here on the default of this process unless told otherwise."""
+    """An SQLite VFS with slow syncs. It becomes the default of this process if `default`."""
 
     def __init__(self, sync_ms: float, default: bool = True) -> None:
         self.name = f"sync-takes-{sync_ms:g}-ms"
@@ -42,6 +42,6 @@ class SlowFile(apsw.VFSFile):
 
 
 def create_app(service: str) -> Any:
-    """The application of `service`, on a disk as slow as SYNC_MS says."""
+    """Return the application of `service` on the slow disk."""
     _registered.append(SlowDisk(float(os.environ["SYNC_MS"])))
     return import_module(f"{service}_service.app").create_app()

@@ -1,4 +1,4 @@
-"""What a run consists of: parts, each measured by itself and kept by itself."""
+"""The parts of a run, each measured by itself and kept by itself."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,13 +7,27 @@ from typing import Any
 
 from ..sampling import Progress, Settings
 
+# In the order of a run: the short and important ones first.
+MODULES = (
+    "peers",
+    "sqlite",
+    "bulk",
+    "open_load",
+    "memory",
+    "rows",
+    "sweeps",
+    "slow_disk",
+    "composed.postgres",
+    "composed.containers",
+)
+
 
 @dataclass(frozen=True)
 class Part:
     """A part of a run.
 
-    `run` gives what was measured, as it is kept in the JSON; `planned` is how many seconds of measuring it tells
-    `Progress` of; `needs` names the programs that must be installed.
+    `run` returns the figures as they are kept in the JSON; `planned` is the seconds of measuring that it will report to
+    `Progress`; `needs` names the programs that must be installed.
     """
 
     name: str
@@ -24,10 +38,6 @@ class Part:
 
 
 def all_parts() -> dict[str, Part]:
-    """Every part by its name, in the order of a run: what is short and matters most comes first."""
-    order = (
-        "peers", "sqlite", "bulk", "open_load", "memory", "rows", "connections", "batches", "slow_disk", "writers",
-        "images", "start",
-    )  # fmt: skip
-    parts: list[Part] = [import_module(f"{__name__}.{module}").PART for module in order]
+    """Return every part by its name, in the order of a run."""
+    parts: list[Part] = [part for module in MODULES for part in import_module(f"{__name__}.{module}").PARTS]
     return {part.name: part for part in parts}

@@ -9,12 +9,12 @@ from . import Part
 from .sqlite import alone
 
 SIZE = 1000
-FED = 500  # users and products that the orders name at random: as many as one look-up may ask for
+FED = 500  # users and products that the orders name at random; one look-up may ask for that many
 BULK_ORDER = '{"user_id": {500}, "product_id": {500}, "quantity": 2}'
 
 
 def run(settings: Settings, progress: Progress) -> dict[str, Any]:
-    """Series of each service, and of SQLite alone with that service's table."""
+    """Return the series of each service, and of SQLite alone with that service's table."""
     ours = contenders.threefold(settings.scratch / "bulk")
     with running(ours):
         ours.feed_many(FED)
@@ -31,4 +31,4 @@ def planned(settings: Settings) -> float:
     return settings.planned(2 * len(SERVICES))
 
 
-PART = Part("bulk", "rows a second by one client in batches of 1000, beside SQLite alone", run, planned)
+PARTS = (Part("bulk", "rows a second by one client in batches of 1000, beside SQLite alone", run, planned),)

@@ -1,4 +1,4 @@
-"""What the three services hold in memory, together, after many orders."""
+"""The memory of the three services together, after many orders."""
 
 from dataclasses import replace
 from typing import Any
@@ -9,11 +9,11 @@ from ..sampling import ORDER, Progress, Settings, load
 from . import Part
 
 ORDERS = 100_000
-EXPECTED_RATE = 2000  # orders a second, to plan by
+EXPECTED_RATE = 2000  # orders a second, for the plan
 
 
 def run(settings: Settings, progress: Progress) -> dict[str, Any]:
-    """MB of each service before the first order and after the last, and how many orders there were."""
+    """Return the MB of each service before the first order and after the last, and the number of orders."""
     ours = contenders.threefold(settings.scratch / "memory")
     slice_ = replace(settings, seconds=1.0 if settings.short else 5.0)
     with running(ours):
@@ -37,4 +37,4 @@ def planned(settings: Settings) -> float:
     return wanted_orders(settings) / EXPECTED_RATE
 
 
-PART = Part("memory", "memory of the three services after 100,000 orders", run, planned)
+PARTS = (Part("memory", "memory of the three services after 100,000 orders", run, planned),)

@@ -1,17 +1,18 @@
-"""Response times of orders at half the top rate, under open load: requests are due whatever the answers do."""
+"""Response times of orders under open load, at half the top rate."""
 
 from typing import Any
 
-from .. import contenders, oha
+from .. import contenders
 from ..contenders import running
 from ..sampling import CONNECTIONS, ORDER, Progress, Series, Settings, Spread, interleaved, load
+from ..tools import oha
 from . import Part
 
-LONGER = 4  # times the seconds of another measurement: a p99 wants many requests
+LONGER = 4  # times as long as another measurement: a p99 needs many requests
 
 
 def run(settings: Settings, progress: Progress) -> dict[str, Any]:
-    """Series of closed load, which finds the top rate, and of open load at half of it."""
+    """Return the series of closed load, which finds the top rate, and of open load at half of it."""
     ours = contenders.threefold(settings.scratch / "open")
     with running(ours):
         ours.feed()
@@ -26,7 +27,7 @@ def run(settings: Settings, progress: Progress) -> dict[str, Any]:
                 taken.setdefault(metric, []).append(value)
             progress.did(
                 settings.seconds * LONGER,
-                f"round {number + 1}  {rate:,.0f}/s due  p50 {sample['p50_ms']:.2f} ms  p99 {sample['p99_ms']:.2f} ms",
+                f"round {number + 1}  {rate:,.0f}/s scheduled  p50 {sample['p50_ms']:.2f} ms  p99 {sample['p99_ms']:.2f} ms",
             )
     return {"series": {"closed": top, "open": taken}, "due_rate": rate}
 
@@ -35,4 +36,6 @@ def planned(settings: Settings) -> float:
     return settings.planned(1) + settings.rounds * settings.seconds * LONGER
 
 
-PART = Part("open-load", "response times of orders at half the top rate, open load", run, planned, needs=("wrk", "oha"))
+PARTS = (
+    Part("open-load", "response times of orders at half the top rate, open load", run, planned, needs=("wrk", "oha")),
+)

@@ -1,4 +1,4 @@
-"""Orders and users a second beside the peers and beside the ceiling of the stack, and the CPU time of a request."""
+"""Orders and users a second compared with the peers and the ceiling of the stack, and the CPU time of a request."""
 
 import os
 import re
@@ -12,17 +12,19 @@ from typing import Any
 
 import requests
 
-from .. import contenders, proc
+from testbed import kernel
+
+from .. import contenders
 from ..contenders import System, running
 from ..sampling import ORDER, USER, Progress, Settings, interleaved, load
-from ..wrk import Failed
+from ..tools.wrk import Failed
 from . import Part
 
-CHECKED = 5  # orders one after the other, each of which must sync the log before its answer
+CHECKED = 5  # orders, one after the other; each must sync the log before its answer
 
 
 def run(settings: Settings, progress: Progress) -> dict[str, Any]:
-    """Series of each target, and what was seen of each contender's durability."""
+    """Return the series of each target, and what was observed of each contender's durability."""
     kinds = {"tutorial": contenders.tutorial, "fastapi": contenders.fastapi, "threefold": contenders.threefold}
     durability = {name: durable(make(settings.scratch / f"{name}-traced")) for name, make in kinds.items()}
     for name, seen in durability.items():
@@ -48,10 +50,10 @@ def run(settings: Settings, progress: Progress) -> dict[str, Any]:
 
 
 def durable(system: System) -> str:
-    """What is seen of a contender's durability from outside: the journal of its file, the syncs of its orders.
+    """Observe a contender's durability from outside: the journal of its file, the syncs of its orders.
 
     Raises:
-        Failed: it does not write ahead, or answers orders without a sync for each.
+        Failed: it has no write-ahead log, or answers orders without a sync for each.
     """
     trace = system.directory / "orders.trace"
     commands = system.commands
@@ -63,12 +65,12 @@ def durable(system: System) -> str:
         try:
             before, after, mode = order_in_turn(traced, trace)
         finally:
-            if watched:  # strace ends with what it watches, and not before
-                os.kill(proc.tree(traced.processes["orders"].pid)[1], signal.SIGTERM)
+            if watched:  # strace ends when the process that it watches has ended
+                os.kill(kernel.tree(traced.servers["orders"].pid)[1], signal.SIGTERM)
     if mode != "wal":
         raise Failed(f"{system.name}: the journal mode is {mode}, not wal: it cannot be compared")
     if not watched:
-        return "write-ahead log; its syncs were not counted: no strace"
+        return "write-ahead log; syncs were not counted, because strace is missing"
     if after - before < CHECKED:
         raise Failed(
             f"{system.name}: {CHECKED} orders in turn synced the log {after - before} times: not the same durability"
@@ -77,10 +79,10 @@ def durable(system: System) -> str:
 
 
 def order_in_turn(system: System, trace: Path) -> tuple[int, int, str]:
-    """Make some orders one after the other: syncs of the log before and after, and the journal mode. Raises Failed."""
+    """Create orders one after the other. Return the syncs before and after, and the journal mode. Raises Failed."""
     system.feed()
     before = syncs(trace)
-    # A connection held open from outside, else the log is also synced whenever the last one is closed.
+    # Hold a connection open: when the last one closes, the log is synced, too.
     with closing(sqlite3.connect(f"file:{system.path('orders')}?mode=ro", uri=True)) as held:
         held.execute("SELECT count(*) FROM orders").fetchone()
         for _ in range(CHECKED):
@@ -92,7 +94,7 @@ def order_in_turn(system: System, trace: Path) -> tuple[int, int, str]:
 
 
 def syncs(trace: Path) -> int:
-    """Syncs of a write-ahead log so far, in what strace wrote; 0 where it watches nothing."""
+    """Count the syncs of a write-ahead log in the output of strace; 0 without one."""
     if not trace.exists():
         return 0
     calls = re.findall(r"f(?:data)?sync\(\d+<[^>]*-wal>", trace.read_text())
@@ -103,4 +105,4 @@ def planned(settings: Settings) -> float:
     return settings.planned(5)
 
 
-PART = Part("peers", "orders and users a second beside the peers, and the CPU time of each", run, planned)
+PARTS = (Part("peers", "orders and users a second compared with the peers, and the CPU time of each", run, planned),)

@@ -1,4 +1,4 @@
-"""Orders a second by the rows that are there already, up to ten million."""
+"""Orders a second by the rows already in the file, up to ten million."""
 
 import os
 import shutil
@@ -10,15 +10,15 @@ from typing import Any
 from .. import contenders
 from ..contenders import System, running
 from ..sampling import Progress, Settings, interleaved, load
-from ..wrk import Failed
+from ..tools.wrk import Failed
 from . import Part
 from .sqlite import open_store
 
 SIZES = (0, 10_000, 100_000, 1_000_000, 10_000_000)
-FED = 1000  # users and products that orders name at random, so that every leaf of the indices is touched
+FED = 1000  # users and products; orders name them at random, so that every leaf of the indices is used
 SPREAD_ORDER = '{"user_id": {1000}, "product_id": {1000}, "quantity": 2}'
-BYTES_PER_ROW = 200  # with indices and room to build them
-SECONDS_PER_ROW = 8e-6  # to fill
+BYTES_PER_ROW = 200  # with indices, and space to build them
+SECONDS_PER_ROW = 8e-6  # to fill a file
 CHUNK = 1_000_000
 FILL = """INSERT INTO orders (user_id, product_id, quantity, product_name, cents)
           SELECT abs(random()) % ?1 + 1, abs(random()) % ?1 + 1, 2, 'Tea', 1999
@@ -26,7 +26,7 @@ FILL = """INSERT INTO orders (user_id, product_id, quantity, product_name, cents
 
 
 def fill(path: Path, rows: int) -> None:
-    """Make an orders database with so many rows: the service's own schema, its indices built when the rows are there."""
+    """Make an orders database with `rows` rows and the service's own schema. Indices are built last."""
     store = open_store("orders", path)
     db = store.writing
     db.pragma("synchronous", "off")
@@ -43,7 +43,7 @@ def fill(path: Path, rows: int) -> None:
 
 @contextmanager
 def fleet(settings: Settings, progress: Progress, sizes: tuple[int, ...]) -> Iterator[dict[int, System]]:
-    """An orders service for each size, all with the same users and products."""
+    """Start an orders service for each size, all with the same users and products."""
     home = settings.scratch / "rows"
     others = contenders.threefold(home / "others")
     try:
@@ -57,7 +57,7 @@ def fleet(settings: Settings, progress: Progress, sizes: tuple[int, ...]) -> Ite
                 fill(systems[size].path("orders"), size)
                 systems[size].acknowledged["orders"] = size
                 progress.did(size * SECONDS_PER_ROW, f"{size:,} rows filled in")
-            os.sync()  # the kernel has written all of it back before anything is measured
+            os.sync()  # everything is on the disk before anything is measured
             with running(*systems.values()):
                 yield systems
     finally:
@@ -65,7 +65,7 @@ def fleet(settings: Settings, progress: Progress, sizes: tuple[int, ...]) -> Ite
 
 
 def run(settings: Settings, progress: Progress) -> dict[str, Any]:
-    """Series of orders a second by rows that were there at the start. Raises Failed."""
+    """Return the series of orders a second by rows at the start. Raises Failed."""
     sizes = sizes_of(settings)
     if (free := shutil.disk_usage(settings.scratch).free) < sum(sizes) * BYTES_PER_ROW:
         raise Failed(
@@ -87,4 +87,4 @@ def planned(settings: Settings) -> float:
     return settings.planned(len(sizes)) + sum(sizes) * SECONDS_PER_ROW
 
 
-PART = Part("rows", "orders a second by the rows already there, up to ten million", run, planned)
+PARTS = (Part("rows", "orders a second by the rows already in the file, up to ten million", run, planned),)

@@ -1,4 +1,4 @@
-"""Group commit beside a commit for each request, on this disk and on one whose syncs take 5 ms."""
+"""Group commit compared with a commit for each request, on this disk and on one whose syncs take 5 ms."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from .. import contenders
 from ..contenders import System, running
 from ..sampling import ORDER, Progress, Sample, Settings, groups_of, interleaved, load
-from ..wrk import Failed
+from ..tools.wrk import Failed
 from . import Part
 
 SYNC_MS = 5.0
@@ -15,7 +15,7 @@ WAYS = {"group commit": {}, "a commit each": {"WRITE_BATCH_ROWS": "1"}}
 
 
 def grouped(system: System, settings: Settings, slowest_ms: float) -> Callable[[], Sample]:
-    """A measurement of orders a second, with the writes of a transaction and the milliseconds of its COMMIT."""
+    """Return a measurement of orders a second, writes in a transaction, and milliseconds of its COMMIT."""
     measure = load(system, "orders", ORDER, settings)
 
     def measured() -> Sample:
@@ -24,14 +24,16 @@ def grouped(system: System, settings: Settings, slowest_ms: float) -> Callable[[
         count, jobs, seconds = (now - then for now, then in zip(groups_of(system.url("orders")), earlier, strict=True))
         commit_ms = seconds * 1000 / count
         if commit_ms < slowest_ms:
-            raise Failed(f"{system.name}: a COMMIT took {commit_ms:.2f} ms where its sync alone takes {slowest_ms:g}")
+            raise Failed(
+                f"{system.name}: a COMMIT took {commit_ms:.2f} ms, although its sync alone takes {slowest_ms:g}"
+            )
         return sample | {"group": jobs / count, "commit_ms": commit_ms}
 
     return measured
 
 
 def run(settings: Settings, progress: Progress) -> dict[str, Any]:
-    """Series by disk and way."""
+    """Return the series by disk and way."""
     systems = {
         f"{disk}, {way}": (contenders.slowed(settings.scratch / f"{disk}-{way}".replace(" ", "-"), way, ms, **env), ms)
         for disk, ms in CONTENDERS.items()
@@ -51,4 +53,6 @@ def planned(settings: Settings) -> float:
     return settings.planned(len(CONTENDERS) * len(WAYS))
 
 
-PART = Part("slow-disk", "group commit beside a commit for each request, also with syncs of 5 ms", run, planned)
+PARTS = (
+    Part("slow-disk", "group commit compared with a commit for each request, also with syncs of 5 ms", run, planned),
+)

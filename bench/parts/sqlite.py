@@ -1,4 +1,4 @@
-"""SQLite alone, in this process: what the store could commit if nothing stood around it."""
+"""SQLite alone, in this process: the upper limit of what a service could commit."""
 
 import itertools
 import time
@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from service_common.store import Store
+from service_common.storage.sqlite.file import DatabaseFile
 
 from ..sampling import Progress, Sample, Settings, interleaved
 from . import Part
@@ -23,13 +23,15 @@ INSERTS: dict[str, tuple[str, Callable[[int], tuple[Any, ...]]]] = {
 }  # fmt: skip
 
 
-def open_store(service: str, path: Path) -> Store:
+def open_store(service: str, path: Path) -> DatabaseFile:
     """The service's own store: its schema, its indices, its pragmas."""
-    return Store(path, resources.files(f"{service}_service").joinpath("schema.sql").read_text(encoding="utf-8"))
+    return DatabaseFile(
+        path, resources.files(f"{service}_service").joinpath("schema.sqlite.sql").read_text(encoding="utf-8")
+    )
 
 
 def alone(service: str, group: int, directory: Path, seconds: float) -> Callable[[], Sample]:
-    """A measurement of rows a second committed in transactions of `group` rows, on a file of its own each time."""
+    """Return a measurement of rows a second in transactions of `group` rows, each time on a new file."""
     sql, values = INSERTS[service]
     numbers = itertools.count()
 
@@ -50,7 +52,7 @@ def alone(service: str, group: int, directory: Path, seconds: float) -> Callable
 
 
 def run(settings: Settings, progress: Progress) -> dict[str, Any]:
-    """Series of rows a second by the size of the group."""
+    """Return the series of rows a second by the size of the group."""
     targets = {str(group): alone("orders", group, settings.scratch, settings.seconds) for group in GROUPS}
     return {"series": interleaved(targets, settings, progress)}
 
@@ -59,4 +61,4 @@ def planned(settings: Settings) -> float:
     return settings.planned(len(GROUPS))
 
 
-PART = Part("sqlite", "SQLite alone in process, by rows in a transaction", run, planned, needs=())
+PARTS = (Part("sqlite", "SQLite alone in process, by rows in a transaction", run, planned, needs=()),)

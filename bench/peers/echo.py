@@ -1,17 +1,19 @@
-"""The ceiling of the stack: a Flask endpoint that only parses and echoes JSON, under the server that serves us."""
+"""The ceiling of the stack: a Flask endpoint that only parses and echoes JSON, under this project's server."""
 
 from flask import Flask, Response, json, request
 from prometheus_client import CollectorRegistry
 
-from service_common.clients import Clients
+from service_common.http.problems import refuse
+from service_common.server.connection_limits import ConnectionLimits
 from service_common.settings import Settings
 
 
 class Echo(Flask):
-    clients = Clients(Settings(), CollectorRegistry())  # whom the server serves
+    connections = ConnectionLimits(Settings(), CollectorRegistry())  # as of any service
+    refuse = staticmethod(refuse)
 
     def close(self) -> None:
-        """Nothing to close; the server asks every application."""
+        """Close nothing: the server calls this of every application."""
 
 
 def create_app() -> Echo:

@@ -1,7 +1,7 @@
-"""The three services with FastAPI, as its users write them: uvicorn with uvloop, pooled httpx, aiosqlite.
+"""The three services in FastAPI, as its users write them: uvicorn with uvloop, pooled httpx, aiosqlite.
 
-The same durability as ours (write-ahead log, synchronous=FULL) and the same two checks per order. One connection to the
-database is kept open, and a lock keeps its transactions apart.
+They have the same durability as ours (write-ahead log, synchronous=FULL) and the same two checks for each order. One
+connection to the database stays open, and a lock separates its transactions.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""The three services as tutorials write them: a connection and a commit per request, `requests.get` per check.
+"""The three services as tutorials write them: a connection and a commit for each request, `requests.get` for each check.
 
-The same durability as ours (write-ahead log, synchronous=FULL) and the same two checks per order.
+They have the same durability as ours (write-ahead log, synchronous=FULL) and the same two checks for each order.
 """
 
 import os
@@ -26,7 +26,7 @@ def connect(service: str) -> sqlite3.Connection:
 
 
 def create_app(service: str) -> Flask:
-    """The service called `service`: users, products or orders."""
+    """Return the service called `service`: users, products or orders."""
     app = Flask(service)
     with connect(service) as db:
         db.execute(SCHEMAS[service])

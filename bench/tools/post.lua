@@ -1,7 +1,7 @@
 -- wrk: POST the JSON in the environment's BODY, in which {n} becomes a text never used before and {1000} a random number up to that.
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
-local body, n, run = os.getenv("BODY"), 0, os.getenv("RUN") or "0"
+local body, n, run, keyed = os.getenv("BODY"), 0, os.getenv("RUN") or "0", os.getenv("KEYED") == "1"
 local numbered, random = body:find("{n}", 1, true), body:find("{%d+}")
 math.randomseed(os.time())
 
@@ -12,6 +12,7 @@ function request()
   n = n + 1
   if numbered then filled = filled:gsub("{n}", run .. "-" .. n) end
   if random then filled = filled:gsub("{(%d+)}", up_to) end
+  if keyed then wrk.headers["Idempotency-Key"] = run .. "-" .. n end
   return wrk.format(nil, nil, nil, filled)
 end
 

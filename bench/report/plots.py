@@ -1,22 +1,22 @@
-"""Plots as SVG: pure functions, a few kilobytes each, that load nothing and are readable in light and dark."""
+"""Plots as SVG of a few kilobytes. They load nothing, and are readable on light and dark pages. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from loadgen.charts import Axis, linear
+from loadgen.report.charts import Axis, linear
 
-from .sampling import Spread
+from ..sampling import Spread
 
 WIDTH = 720
 MARGIN = 20
-HEAD = 76  # for the title and what is below it
-FOOT = 44  # for the labels of an axis
-LABELS = 205  # width of the words beside bars
-VALUES = 130  # width of the words behind them
+HEAD = 76  # height of title and subtitle
+FOOT = 44  # height of the labels of an axis
+LABELS = 205  # width of the labels of bars
+VALUES = 130  # width of the figures behind bars
 BAR, PITCH = 22, 36  # height of a bar, and from one to the next
 PLOT_HEIGHT = 240
-INSET = 36  # of the first point from the axis: its figure stands beside those of the axis
+INSET = 36  # distance of the first point from the axis, so that its figure does not cover the axis's
 STYLE = """
 svg { font: 13px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
 .card { fill: #ffffff; stroke: #d0d7de; }
@@ -49,7 +49,7 @@ class Bar:
 
 
 def number(value: float) -> str:
-    """With three digits that say something, and thousands marked."""
+    """Return a number with three significant digits and marked thousands."""
     size = abs(value)
     return (
         f"{value:,.0f}"
@@ -63,7 +63,7 @@ def number(value: float) -> str:
 
 
 def ticks_of(axis: Axis) -> list[str]:
-    """Words for the ticks of an axis, all with as many decimals."""
+    """Return the labels of an axis, all with the same number of decimals."""
     decimals = 0 if all(tick == int(tick) for tick in axis.ticks) else 1 if axis.top >= 1 else 2
     return [f"{tick:,.{decimals}f}" for tick in axis.ticks]
 
@@ -73,7 +73,7 @@ def text(x: float, y: float, words: str, style: str = "", anchor: str = "start")
 
 
 def drawing(height: float, title: str, what: str, content: Sequence[str]) -> str:
-    """A whole SVG file: a card with a title, and below it what the figures are."""
+    """Return a whole SVG file: a card with a title and a subtitle `what`."""
     return "\n".join([
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}" width="{WIDTH}" height="{height:g}" role="img">',
         f"<title>{escape(title)}</title>",
@@ -88,7 +88,7 @@ def drawing(height: float, title: str, what: str, content: Sequence[str]) -> str
 
 
 def bars(title: str, what: str, shown: Sequence[Bar]) -> str:
-    """Bars from left to right, each with its median and a line from its lowest to its highest."""
+    """Draw horizontal bars, each with its median and a line from its lowest to its highest value."""
     axis = linear(bar.spread.highest for bar in shown)
     left, width = MARGIN + LABELS, WIDTH - 2 * MARGIN - LABELS - VALUES
     bottom = HEAD + PITCH * len(shown)
@@ -113,7 +113,7 @@ def bars(title: str, what: str, shown: Sequence[Bar]) -> str:
 
 
 def sweep(title: str, what: str, along: str, points: Sequence[tuple[str, Spread]]) -> str:
-    """A line through the medians, with a band from the lowest to the highest; the steps of `along` are evenly spaced."""
+    """Draw a line through the medians, with a band from the lowest to the highest. Steps of `along` are evenly spaced."""
     axis = linear(spread.highest for _, spread in points)
     left, right = MARGIN + 60, WIDTH - MARGIN - 30
     bottom = HEAD + PLOT_HEIGHT

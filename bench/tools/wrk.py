@@ -1,4 +1,4 @@
-"""wrk, the outside load tool: one measurement of closed load, and what it printed as numbers."""
+"""wrk, a load tool for closed load: run it, and read its output."""
 
 import itertools
 import json
@@ -10,41 +10,41 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SCRIPT = Path(__file__).with_name("post.lua")
-LONGEST_BODY = 120_000  # bytes; Linux hands no longer text to a process by its environment
+LONGEST_BODY = 120_000  # bytes; Linux limits the length of an environment variable
 _runs = itertools.count(int.from_bytes(os.urandom(4), "big") * 1000)
 
 
 class Failed(Exception):
-    """A measurement that is none: what was asked for was not answered as it had to be."""
+    """A failed measurement: a request was not answered as it had to be."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One run of wrk. Latencies in milliseconds."""
+    """The result of one run of wrk. Latencies in milliseconds."""
 
     requests: int  # answered
     seconds: float
     p50_ms: float
     p99_ms: float
-    own_cpu_s: float  # CPU time that wrk itself took; it has one thread
+    own_cpu_s: float  # CPU time of wrk itself, which has one thread
 
     @property
     def rate(self) -> float:
-        """Requests a second."""
+        """The requests a second."""
         return self.requests / self.seconds
 
 
-def post(url: str, body: str, *, connections: int = 64, seconds: float = 5) -> Sample:
-    """POST `body` to `url` over so many connections, for so long; every answer must be a 2xx.
+def post(url: str, body: str, *, connections: int = 64, seconds: float = 5, keyed: bool = False) -> Sample:
+    """POST `body` to `url` for `seconds` seconds. Every answer must be a 2xx.
 
-    In `body`, {n} becomes a text never used before, and {1000} a random number from 1 to 1000.
+    In `body`, {n} becomes a text never used before, and {1000} a random number from 1 to 1000. If `keyed`, each request
+    has an idempotency key of its own.
 
     Raises:
-        Failed: wrk failed, nothing was answered, or something otherwise than with a 2xx, or with a batch of which an
-            item was refused.
+        Failed: wrk failed, nothing was answered, an answer was not a 2xx, or an item of a batch was refused.
     """
     assert len(body) <= LONGEST_BODY
-    env = os.environ | {"BODY": body, "RUN": str(next(_runs))}
+    env = os.environ | {"BODY": body, "RUN": str(next(_runs)), "KEYED": "1" if keyed else ""}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         ["wrk", "-t1", f"-c{connections}", f"-d{max(round(seconds), 1)}s", "--timeout", "10s", "-s", str(SCRIPT), url],
@@ -56,7 +56,7 @@ def post(url: str, body: str, *, connections: int = 64, seconds: float = 5) -> S
 
 
 def parse(printed: str, own_cpu_s: float, what: str) -> Sample:
-    """What post.lua printed at the end. Raises Failed, saying `what`."""
+    """Return the result that post.lua printed. Raises Failed; the message begins with `what`."""
     found = re.search(r"^RESULT (.*)$", printed, flags=re.MULTILINE)
     if found is None:
         raise Failed(f"{what}: no result:\n{printed}")

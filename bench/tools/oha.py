@@ -1,7 +1,7 @@
-"""oha, the outside tool for open load: requests at a constant rate, whatever the answers do.
+"""oha, a load tool for open load: requests at a constant rate, however slow the answers are.
 
-wrk's load is closed: it waits for an answer before it sends the next request, so a stall keeps back what should have been
-sent in it. oha keeps to a schedule, and counts a response time from the moment its request was due.
+wrk's load is closed: it waits for an answer before it sends the next request, so it sends nothing during a stall. oha
+keeps to a schedule, and counts a response time from the scheduled moment of its request.
 """
 
 import json
@@ -9,20 +9,20 @@ import resource
 import subprocess
 from typing import Any
 
-from .sampling import Sample
+from ..sampling import Sample
 from .wrk import Failed
 
-LEAST_KEPT = 0.98  # share of the requests due that must have been sent and answered
+LEAST_KEPT = 0.98  # share of the scheduled requests that must be sent and answered
 
 
 def post(url: str, body: str, *, rate: float, connections: int, seconds: float) -> Sample:
-    """POST `body` so many times a second for so long; every answer must be a 2xx.
+    """POST `body` at a constant rate a second. Every answer must be a 2xx.
 
-    The sample: `p50_ms`, `p99_ms`, `highest_ms`, from the moment a request was due; `kept`, the share of those due
-    that was answered; `requests` answered; `oha_share` of a core.
+    Return `p50_ms`, `p99_ms` and `highest_ms`, from the scheduled moment of a request; `kept`, the share of scheduled
+    requests that was answered; `requests` answered; `oha_share` of a core.
 
     Raises:
-        Failed: oha failed, an answer was none or not a 2xx, or the rate was not kept.
+        Failed: oha failed, an answer was missing or not a 2xx, or the rate was not kept.
     """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
@@ -38,13 +38,13 @@ def post(url: str, body: str, *, rate: float, connections: int, seconds: float) 
 
 
 def parse(result: dict[str, Any], due: float, what: str) -> Sample:
-    """What oha said of a run in which `due` requests were due. Raises Failed, saying `what`."""
+    """Return the result of a run with `due` scheduled requests. Raises Failed; the message begins with `what`."""
     statuses, errors = result["statusCodeDistribution"], result["errorDistribution"]
     refused = {status: count for status, count in statuses.items() if not status.startswith("2")}
     if refused or errors:
         raise Failed(f"{what}: refused {refused}, failed {errors}")
     if (kept := sum(statuses.values()) / due) < LEAST_KEPT:
-        raise Failed(f"{what}: only {kept:.0%} of the requests due were answered: the rate was not kept")
+        raise Failed(f"{what}: only {kept:.0%} of the scheduled requests were answered: the rate was not kept")
     percentiles = result["latencyPercentiles"]
     return {
         "p50_ms": percentiles["p50"] * 1000,

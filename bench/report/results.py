@@ -1,4 +1,4 @@
-"""The JSON of a run: for each part what was measured, when, of which commit, on which machine.
+"""The JSON of a run: for each part its figures, their time, commit and machine.
 
 ```
 {"parts": {NAME: {"measured": {"at", "commit", "machine", "seconds", "others", "load_before", "options"},
@@ -15,16 +15,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from . import proc
-from .sampling import Settings
+from testbed import ROOT
 
-ROOT = Path(__file__).parents[1]
+from .. import machine
+from ..sampling import Settings
+
 FILE = "results.json"
 Json = dict[str, Any]
 
 
 def load(directory: Path) -> Json:
-    """What was measured before; nothing where there is no file. Raises ValueError: it is not one of ours."""
+    """Return earlier results; none where there is no file. Raises ValueError: the file is not one of ours."""
     try:
         content = json.loads((directory / FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -35,7 +36,7 @@ def load(directory: Path) -> Json:
 
 
 def save(directory: Path, content: Json) -> None:
-    """Keep it; a reader sees the whole of it or what was there before."""
+    """Write results in one step: a reader sees the old file or the new one, never a part."""
     directory.mkdir(parents=True, exist_ok=True)
     partial = directory / f"{FILE}.partial"
     partial.write_text(json.dumps(rounded(content), indent=1) + "\n", encoding="utf-8")
@@ -43,7 +44,7 @@ def save(directory: Path, content: Json) -> None:
 
 
 def rounded(value: Any) -> Any:
-    """The same with floats to six significant digits: more is noise."""
+    """Return the value with floats rounded to six significant digits: more is noise."""
     if isinstance(value, float):
         return float(f"{value:.6g}")
     if isinstance(value, dict):
@@ -52,7 +53,7 @@ def rounded(value: Any) -> Any:
 
 
 def commit() -> str:
-    """The commit of this checkout, and whether something but the results has been changed since."""
+    """Return the commit of this checkout, with `, changed` if anything but the results differs from it."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
@@ -65,19 +66,22 @@ def commit() -> str:
 
 
 class Circumstances:
-    """What a part was measured under; to be made before it, and asked after it."""
+    """The circumstances of a part: create it before the part, and ask it after the part."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._machine = proc.machine(settings.scratch)
+        self._machine = machine.machine(settings.scratch)
         self._load = os.getloadavg()[0]
         self._at = datetime.now(UTC)
-        self._began, self._busy, self._own = time.monotonic(), proc.busy_seconds(), own_cpu_seconds()
+        self._began, self._busy, self._own = time.monotonic(), machine.busy_seconds(), own_cpu_seconds()
 
     def measured(self, ours: bool) -> Json:
-        """For the JSON. `ours`: all that worked for the part was this process and those it has waited for."""
+        """Return the circumstances for the JSON.
+
+        `ours`: only this process and its children worked for the part, so the rest of the CPU time is that of others.
+        """
         seconds = time.monotonic() - self._began
-        others = proc.busy_seconds() - self._busy - (own_cpu_seconds() - self._own)
+        others = machine.busy_seconds() - self._busy - (own_cpu_seconds() - self._own)
         settings = self._settings
         return {
             "at": self._at.strftime("%Y-%m-%d %H:%M UTC"),
@@ -95,6 +99,6 @@ class Circumstances:
 
 
 def own_cpu_seconds() -> float:
-    """CPU time of this process and of all its children that have ended."""
+    """Return the CPU time of this process and of all its children that have ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(each.ru_utime + each.ru_stime for each in used)

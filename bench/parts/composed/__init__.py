@@ -1,0 +1,1 @@
+"""Parts that need an engine: sets of containers, as `docker compose up` starts them."""

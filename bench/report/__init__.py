@@ -1,0 +1,1 @@
+"""Results: their JSON, the page and the plots that are made of it."""
