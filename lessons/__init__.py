@@ -1,0 +1,1 @@
+"""The course: classic faults of distributed systems as small changes of the real code, each run under load."""
