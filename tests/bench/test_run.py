@@ -1,4 +1,4 @@
-"""How a run goes: in turn, to its end, and everything kept."""
+"""A run: measurements in turn, every part to its end, and every result kept."""
 
 import itertools
 import json
@@ -11,14 +11,14 @@ import pytest
 import requests
 
 from bench import __main__ as run
-from bench import contenders, results
+from bench import contenders
 from bench.parts import Part
 from bench.parts.rows import fill
 from bench.parts.sqlite import alone, open_store
-from bench.parts.writers import KINDS, writing
+from bench.report import results
 from bench.sampling import Progress, Settings, interleaved
 from bench.slow_disk_app import SlowDisk
-from bench.wrk import Failed
+from bench.tools.wrk import Failed
 
 from . import written
 
@@ -27,7 +27,7 @@ def quiet(planned: float = 1) -> Progress:
     return Progress(planned, say=lambda _: None)
 
 
-def test_targets_are_measured_in_turn_and_each_round_begins_with_another(tmp_path: Path) -> None:
+def test_each_round_begins_with_another_target(tmp_path: Path) -> None:
     calls: list[str] = []
 
     def target(name: str) -> object:
@@ -44,7 +44,7 @@ def test_targets_are_measured_in_turn_and_each_round_begins_with_another(tmp_pat
     assert series == {name: {"rate": [1.0, 2.0]} for name in "abc"}  # the first is the warm-up
 
 
-def test_the_time_left_follows_what_the_work_took() -> None:
+def test_the_time_left_follows_the_pace_so_far() -> None:
     said: list[str] = []
     progress = Progress(100, say=said.append)
     progress.begin("peers")
@@ -65,7 +65,7 @@ def part(name: str, outcome: object) -> Part:
     return Part(name, name, measure, lambda _: 1.0, ())
 
 
-def test_a_part_that_fails_is_said_and_the_others_are_kept(
+def test_a_failed_part_is_reported_and_costs_the_others_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parts = {"peers": part("peers", Failed("it did not start")), "memory": part("memory", None)}
@@ -81,14 +81,14 @@ def test_a_part_that_fails_is_said_and_the_others_are_kept(
     assert list((tmp_path / "data").iterdir()) == []
 
 
-def test_a_run_of_everything_carries_nothing_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_of_all_parts_keeps_no_older_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "all_parts", lambda: {"memory": part("memory", None)})
     (tmp_path / results.FILE).write_text(json.dumps(written.results("peers")))
     assert run.main(["--results", str(tmp_path), "--scratch", str(tmp_path / "data")]) == 0
     assert results.load(tmp_path)["parts"].keys() == {"memory"}
 
 
-def test_a_program_that_is_missing_is_one_line_that_says_what_to_do(
+def test_a_missing_program_is_reported_in_one_line_with_a_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None if name == "oha" else f"/usr/bin/{name}")
@@ -101,13 +101,13 @@ def test_a_program_that_is_missing_is_one_line_that_says_what_to_do(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_part_that_does_not_exist_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_rejects_an_unknown_part(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         run.main(["--only", "peers,pears"])
-    assert "no part is called pears: choose of peers, sqlite" in capsys.readouterr().err
+    assert "no part is called pears: choose from peers, sqlite" in capsys.readouterr().err
 
 
-def test_a_file_of_many_rows_is_as_the_service_would_have_made_it(tmp_path: Path) -> None:
+def test_a_filled_file_equals_one_that_the_service_made(tmp_path: Path) -> None:
     open_store("orders", tmp_path / "empty.db").close()
     fill(tmp_path / "full.db", 3000)
     with apsw.Connection(str(tmp_path / "empty.db")) as empty, apsw.Connection(str(tmp_path / "full.db")) as full:
@@ -119,21 +119,13 @@ def test_a_file_of_many_rows_is_as_the_service_would_have_made_it(tmp_path: Path
         assert full.execute("SELECT count(DISTINCT user_id) > 900 FROM orders").get == 1
 
 
-def test_sqlite_alone_commits_and_leaves_nothing(tmp_path: Path) -> None:
+def test_sqlite_alone_commits_and_removes_its_files(tmp_path: Path) -> None:
     for service in contenders.SERVICES:
         assert alone(service, 10, tmp_path, 0.05)()["rate"] > 0
     assert [path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock")] == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_writers_share_a_file_and_every_row_is_there(kind: str, tmp_path: Path) -> None:
-    sample = writing(tmp_path / "t.db", kind, 5, 50, 0.2)  # it counts the rows itself
-    assert sample["rate"] > 0
-    if kind == "two, in turn":
-        assert sample["least_share"] > 0.5
-
-
-def test_a_slow_disk_syncs_as_slowly_as_it_says_and_loses_nothing(tmp_path: Path) -> None:
+def test_a_slow_disk_takes_its_time_and_loses_nothing(tmp_path: Path) -> None:
     disk = SlowDisk(20.0, default=False)
     db = apsw.Connection(str(tmp_path / "t.db"), vfs=disk.name)
     assert db.pragma("journal_mode", "wal") == "wal"
@@ -164,10 +156,10 @@ def test_a_contender_is_started_fed_counted_and_stopped(tmp_path: Path) -> None:
         with pytest.raises(Failed, match="the sample data was refused: 200"):
             ours.feed_many(1)
         assert ours.acknowledged == {"users": 3, "products": 3, "orders": 1}
-    assert all(process.returncode == 0 for process in ours.processes.values())
+    assert all(server.process and server.process.returncode == 0 for server in ours.servers.values())
 
 
-def test_a_contender_that_does_not_start_says_why(tmp_path: Path) -> None:
+def test_a_contender_that_does_not_start_quotes_its_log(tmp_path: Path) -> None:
     broken = contenders.System("broken", {"orders": ["sh", "-c", "echo no such thing; exit 3"]}, tmp_path)
     with pytest.raises(Failed, match="broken: orders did not start:\nno such thing"), contenders.running(broken):
         pass

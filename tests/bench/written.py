@@ -1,4 +1,4 @@
-"""Results as a run writes them, by hand: as small as a run can be."""
+"""Results as a run writes them, written by hand and as small as possible."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ MACHINE = {
 
 
 def series(*rates: float, **metrics: list[float]) -> dict[str, list[float]]:
-    """What interleaved rounds of wrk give."""
+    """Return the series of interleaved rounds of wrk."""
     rounds = len(rates)
     wrk = {
         "p50_ms": [20.0] * rounds,
@@ -18,12 +18,6 @@ def series(*rates: float, **metrics: list[float]) -> dict[str, list[float]]:
         "requests": [500.0] * rounds,
     }
     return {"rate": list(rates), **wrk, **metrics}
-
-
-def writers() -> dict[str, Any]:
-    more = {"least_share": [0.9], "longest_wait_ms": [4.0]}
-    kinds = {"one writer": 1000.0, "two, SQLite's lock": 1100.0, "two, in turn": 1200.0}
-    return {f"{kind}|32|300": {"rate": [rate], **more} for kind, rate in kinds.items()}
 
 
 FIGURES: dict[str, dict[str, Any]] = {
@@ -72,7 +66,22 @@ FIGURES: dict[str, dict[str, Any]] = {
             )
         },
     },
-    "writers": {"series": writers()},
+    "postgres": {
+        "series": {
+            f"orders with keys: {place}": series(
+                rate, rate, **{f"cpu_us.{part}": [cpu, cpu] for part in ("services", "client", *more)}
+            )
+            for place, rate, cpu, more in (
+                ("SQLite", 2000, 300.0, ()), ("1 replica, without front door", 1700, 200.0, ("database",)),
+                ("1 replica", 1500, 100.0, ("database", "front doors")),
+                ("3 replicas", 1200, 150.0, ("database", "front doors")),
+            )
+        },
+        "before_mb": {"SQLite": {"services": 150.0}, "1 replica": {"services": 160.0, "front doors": 40.0}},
+        "after_mb": {"SQLite": {"services": 180.0}, "1 replica": {"services": 190.0, "front doors": 50.0}},
+        "rows": {"SQLite": 10_000, "1 replica": 8_000},
+        "engine": "28.0",
+    },
     "images": {
         "above_base_mb": {"users": 50.0, "products": 50.0, "orders": 51.0, "loadgen": 70.0},
         "base_mb": 177.0, "base": "python:3.13-slim", "engine": "28.0",
@@ -86,7 +95,7 @@ FIGURES: dict[str, dict[str, Any]] = {
 
 
 def measured(commit: str = "abc", short: bool = False, **machine: Any) -> dict[str, Any]:
-    """When and where a part was measured."""
+    """Return when and where a part was measured."""
     return {
         "at": "2026-11-25 02:20 UTC", "commit": commit, "machine": MACHINE | machine, "seconds": 60.0, "load_before": 0.1,
         "others": 0.01, "options": {"short": short, "rounds": 3, "seconds": 5.0},
@@ -94,5 +103,5 @@ def measured(commit: str = "abc", short: bool = False, **machine: Any) -> dict[s
 
 
 def results(*parts: str, short: bool = False) -> dict[str, Any]:
-    """The JSON of a run of these parts; of all where none is named."""
+    """Return the JSON of a run of these parts; of all where none is named."""
     return {"parts": {name: {"measured": measured(short=short), "figures": FIGURES[name]} for name in parts or FIGURES}}

@@ -1,8 +1,9 @@
-"""A load's requests as its ledger tells them, and which of them have met a fault."""
+"""The requests in a ledger, and those of them that met a fault."""
 
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from chaos.faults import FAULTS
 from chaos.history import History, Try
 from chaos.load import Load
+from chaos.pulse import Pulse
 
 
 def sent(op: int, number: int = 1, method: str = "POST", service: str = "users") -> dict[str, Any]:
@@ -40,7 +42,7 @@ def test_a_request_is_in_flight_until_it_has_ended() -> None:
     assert [tried.op for tried in made.sent[place[0] :]] == [3]
 
 
-def test_writes_are_counted_once_and_a_batch_by_its_items() -> None:
+def test_counts_each_write_once_and_a_batch_by_its_items() -> None:
     results = {"results": [{"item": {"id": 1}}, {"problem": {}}, {"item": {"id": 2}}]}
     made = history(sent(1), ended(1, status=201), sent(2), ended(2, status=200, answer=results))
     assert made.acknowledged == 3
@@ -49,7 +51,7 @@ def test_writes_are_counted_once_and_a_batch_by_its_items() -> None:
     assert made.acknowledged == 3
 
 
-def test_an_answer_that_was_lost_and_given_again_is_known_from_one_that_was_asked_for_twice() -> None:
+def test_tells_a_lost_answer_from_a_key_that_was_sent_twice() -> None:
     lost = history(sent(1), ended(1, event="unknown", answer=None), sent(1, 2), ended(1, 2, replayed=True))
     twice = history(sent(1), ended(1, status=201), sent(1, 2), ended(1, 2, replayed=True))
     felt = FAULTS["answers-lost-users"].felt
@@ -73,7 +75,7 @@ MET = {
 
 
 @pytest.mark.parametrize("name", MET)
-def test_a_fault_is_felt_by_the_request_that_met_it_and_by_no_other(name: str) -> None:
+def test_each_fault_recognises_only_the_requests_that_met_it(name: str) -> None:
     felt = FAULTS[name].felt
     assert felt(MET[name])
     assert not felt(SOUND)
@@ -82,11 +84,13 @@ def test_a_fault_is_felt_by_the_request_that_met_it_and_by_no_other(name: str) -
     assert not felt(Try(1, "users", "POST", "/users", "unknown", 503, "outcome-unknown", ms=3.0))  # it was answered
 
 
-def test_a_ledger_is_read_on_from_where_it_was_read_to(tmp_path: Path) -> None:
+def test_reads_each_line_of_a_growing_ledger_once(tmp_path: Path) -> None:
     ledger = tmp_path / "ledger-x.jsonl"
     load = Load.__new__(Load)  # without a load generator: what is asked is its ledger
     load.directory, load.ledger, load._history, load._read = tmp_path, ledger, History(), 0
     load._process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    ledger.touch()
+    load.pulse = Pulse(ledger)
     try:
         whole = json.dumps(sent(1)) + "\n" + json.dumps(ended(1, status=201)) + "\n"
         ledger.write_text(whole[:-9])  # its last line is being written
@@ -97,3 +101,20 @@ def test_a_ledger_is_read_on_from_where_it_was_read_to(tmp_path: Path) -> None:
         assert [tried.op for tried in load.history.sent] == [1, 2]
     finally:
         load.kill()
+
+
+def test_the_longest_time_without_an_acknowledgement_is_measured(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger-x.jsonl"
+    ledger.touch()
+    pulse, began = Pulse(ledger), time.monotonic()
+    try:
+        with ledger.open("a") as file:
+            for pause in (0.0, 0.1, 0.5, 0.1):
+                time.sleep(pause)
+                file.write(json.dumps(ended(1, status=201)).replace(" ", "") + "\n")
+                file.flush()
+        assert 0.4 < pulse.longest_gap(began) < 0.7
+        time.sleep(1)
+        assert pulse.longest_gap(began) > 0.9  # one that lasts counts, too
+    finally:
+        pulse.end()

@@ -5,14 +5,16 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chaos import __main__ as campaign_main
-from chaos import files, judge
+from chaos import judge
 from chaos.campaign import grouped, judge_load, plan
+from chaos.databases import files
 from chaos.faults import FAULTS, SHORT
 from chaos.history import Try
 from chaos.judge import HELD, UNDECIDED, VIOLATED, Group, Round
@@ -28,7 +30,7 @@ def held(*rounds: Round, **changes: Any) -> Group:
     return Group(list(rounds or [happened()]), **given)
 
 
-def test_a_campaign_in_which_all_held_passes() -> None:
+def test_a_campaign_without_violations_passes() -> None:
     assert judge.verdict([held(), held()]) == HELD
 
 
@@ -42,7 +44,7 @@ def test_a_campaign_in_which_all_held_passes() -> None:
         held(happened(trouble=["not struck"], proof=[]), counts={"duplicated": 1}),
     ],
 )
-def test_what_did_not_hold_fails_whatever_else_is_missing(group: Group) -> None:
+def test_a_violation_fails_the_campaign_whatever_is_missing(group: Group) -> None:
     assert judge.verdict([held(), group]) == VIOLATED
 
 
@@ -59,16 +61,16 @@ def test_what_did_not_hold_fails_whatever_else_is_missing(group: Group) -> None:
         held(counts={}),
     ],
 )
-def test_what_was_not_shown_is_no_pass(group: Group) -> None:
+def test_a_campaign_with_missing_evidence_has_no_verdict(group: Group) -> None:
     assert judge.verdict([held(), group]) == UNDECIDED
 
 
-def test_a_campaign_without_rounds_is_no_pass() -> None:
+def test_a_campaign_without_rounds_has_no_verdict() -> None:
     assert judge.verdict([]) == UNDECIDED
     assert judge.verdict([Group([], acknowledged=5, counts={"duplicated": 0})]) == UNDECIDED
 
 
-def test_a_round_is_counted_from_its_requests_and_those_that_were_in_flight_count() -> None:
+def test_a_round_counts_its_requests_including_those_in_flight() -> None:
     ended = [
         Try(1, "users", "POST", "/users", "ok", 201, ms=5.0),
         Try(2, "users", "POST", "/users", "unknown", ms=900.0),
@@ -82,7 +84,7 @@ def test_a_round_is_counted_from_its_requests_and_those_that_were_in_flight_coun
     assert round_.p99_ms == 900.0
 
 
-def test_the_table_has_a_row_for_each_fault_and_the_totals_count_both_of_a_pair() -> None:
+def test_the_table_has_a_row_for_each_fault_and_totals_count_both_of_a_pair() -> None:
     pair = happened(faults=["kill-orders", "pause-users"], ready_s=3.0, refused=5, unknown=2)
     groups = [held(happened(), pair), held(counts={"acknowledged but missing": 1, "lost in file": 1, "wrong total": 4})]
     kill, pause = judge.table(groups)
@@ -94,7 +96,7 @@ def test_the_table_has_a_row_for_each_fault_and_the_totals_count_both_of_a_pair(
     assert judge.totals(groups)["acknowledged"] == 30
 
 
-def test_the_same_seed_is_the_same_campaign() -> None:
+def test_the_same_seed_gives_the_same_campaign() -> None:
     names = list(FAULTS)
     assert plan(names, 200, 7) == plan(names, 200, 7) != plan(names, 200, 8)
     rounds = plan(names, 200, 7)
@@ -104,7 +106,7 @@ def test_the_same_seed_is_the_same_campaign() -> None:
     assert [wired for wired, _ in grouped(rounds)] == [False, True]
 
 
-def test_the_short_campaign_has_every_kind() -> None:
+def test_the_short_campaign_has_every_kind_of_fault() -> None:
     def kind(name: str) -> str:
         return name.rpartition("-")[0]
 
@@ -113,7 +115,7 @@ def test_the_short_campaign_has_every_kind() -> None:
     }  # over a minute
 
 
-def test_in_a_pair_what_is_over_at_once_strikes_into_what_lasts() -> None:
+def test_in_a_pair_the_lasting_fault_begins_first() -> None:
     pairs = [round_ for round_ in plan(list(FAULTS), 300, 3) if len(round_) == 2]
     assert any(first.lasts and not second.lasts for first, second in pairs)
     assert not any(second.lasts and not first.lasts for first, second in pairs)
@@ -135,11 +137,13 @@ READ_BACK = [
     ["users", {"id": 1, "email": "a@b.c"}],
     ["products", {"id": 4, "name": "Tea"}],
     ["orders", {"id": 9, "user_id": 1, "product_id": 4, "quantity": 2}],
+    ["sold", {"token": "a.1.0", "product_id": 4, "quantity": 2}],
+    ["at_rest", {"product_id": 4, "stock": 8}],
 ]
 
 
 def wrong(tmp_path: Path, audited: dict[str, files.Rows] | None = None, **changed: Any) -> dict[str, int]:
-    """What the audit of files finds where these hold what was acknowledged, but for `changed`."""
+    """Return the findings of the audit in files with the acknowledged rows, except `changed`."""
     read_back = tmp_path / "readback.jsonl"
     read_back.write_text("".join(json.dumps(row) + "\n" for row in READ_BACK))
     held_ = {name: changed.get(name, files.File(dict(rows))) for name, rows in WHOLE.items()}
@@ -147,12 +151,12 @@ def wrong(tmp_path: Path, audited: dict[str, files.Rows] | None = None, **change
     return {name: number for name, number in found.items() if number}
 
 
-def test_what_was_acknowledged_is_known_from_the_ledger() -> None:
+def test_reads_acknowledged_rows_from_a_ledger() -> None:
     expected = {"users": {(1, "a@b.c")}, "products": {(4, "Tea")}, "orders": {(9, "1/4/2")}}
     assert files.acknowledged(HISTORY) == expected
 
 
-def test_files_that_hold_what_was_acknowledged_have_nothing_wrong(tmp_path: Path) -> None:
+def test_files_with_exactly_the_acknowledged_rows_have_no_errors(tmp_path: Path) -> None:
     assert wrong(tmp_path) == {}
     assert wrong(tmp_path, audited={"users": {}, "products": {4: "Tea"}}) == {}
 
@@ -168,13 +172,11 @@ def test_files_that_hold_what_was_acknowledged_have_nothing_wrong(tmp_path: Path
         ({"users": files.File({1: "a@b.c"}, unkeyed=3)}, {"row and key apart": 3}),
     ],
 )
-def test_each_thing_that_is_wrong_with_a_file_is_counted(
-    tmp_path: Path, changed: dict[str, Any], found: dict[str, int]
-) -> None:
+def test_counts_each_kind_of_error_in_a_file(tmp_path: Path, changed: dict[str, Any], found: dict[str, int]) -> None:
     assert wrong(tmp_path, **changed) == found
 
 
-def test_what_an_earlier_load_left_must_still_be_there_and_nothing_among_it(tmp_path: Path) -> None:
+def test_rows_of_an_earlier_load_must_remain_without_additions(tmp_path: Path) -> None:
     assert wrong(tmp_path, audited={"products": {3: "Milk"}}) == {"lost in file": 1}
     both = files.File({2: "Salt", 3: "Milk", 4: "Tea"})
     assert wrong(tmp_path, audited={"products": {2: "Salt", 3: "Milk"}}, products=both) == {}
@@ -184,7 +186,7 @@ def test_what_an_earlier_load_left_must_still_be_there_and_nothing_among_it(tmp_
     }  # between the two
 
 
-def test_a_lost_row_whose_id_another_has_now_is_lost() -> None:
+def test_a_lost_row_whose_id_was_reused_counts_as_lost() -> None:
     history: list[dict[str, Any]] = []
     for op in (1, 2):
         history.append({"event": "sent", "op": op, "method": "POST", "service": "users"})
@@ -193,18 +195,27 @@ def test_a_lost_row_whose_id_another_has_now_is_lost() -> None:
     assert files.compare(files.acknowledged(history), held_, {}, Path("/dev/null"))["lost in file"] == 1
 
 
-def test_the_script_that_reads_a_file_finds_damage_and_rows_without_keys(tmp_path: Path) -> None:
+def test_the_reading_script_finds_damage_and_rows_without_keys(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     script = files.SCRIPT.replace("/data/", f"{tmp_path}/data/")
     with closing(sqlite3.connect(tmp_path / "data/products.db")) as db, db:
-        db.execute("CREATE TABLE products (id INTEGER PRIMARY KEY, name TEXT)")
+        db.execute("CREATE TABLE products (id INTEGER PRIMARY KEY, name TEXT, stock INTEGER)")
+        for table in ("reservations", "sales"):
+            db.execute(f"CREATE TABLE {table} (token TEXT, product_id INTEGER, quantity INTEGER)")
+        db.execute("INSERT INTO sales VALUES ('a.1.0', 3, 2)")
         db.execute("CREATE TABLE idempotency_keys (status INTEGER, body BLOB)")
-        db.executemany("INSERT INTO products VALUES (?, ?)", [(1, "Tea"), (2, "Milk"), (3, "Salt")])
-        bodies = [(201, b'{"id":1}'), (200, b'{"results":[{"item":{"id":2}},{"problem":{}}]}'), (201, b'{"id":7}')]
+        db.executemany("INSERT INTO products VALUES (?, ?, ?)", [(1, "Tea", None), (2, "Milk", None), (3, "Salt", 8)])
+        bodies = [
+            (201, b'{"id":1}'),
+            (200, b'{"results":[{"item":{"id":2}},{"problem":{}}]}'),
+            (201, b'{"id":7}'),
+            (200, b'{"id":3,"stock":10}'),
+        ]  # the last one added stock
         db.executemany("INSERT INTO idempotency_keys VALUES (?, ?)", bodies)
     run = [sys.executable, "-I", "-S", "-c", script, "products", "name"]
-    check, unkeyed, *rows = subprocess.run(run, capture_output=True, text=True, check=True).stdout.splitlines()
+    check, unkeyed, units, *rows = subprocess.run(run, capture_output=True, text=True, check=True).stdout.splitlines()
     assert (check, unkeyed) == ('"ok"', "2")  # row 3 has no key, a key has no row 7
+    assert json.loads(units) == {"left": [[3, 8]], "reserved": [], "sold": [["a.1.0", 3, 2]]}
     assert dict(map(json.loads, rows)) == {1: "Tea", 2: "Milk", 3: "Salt"}
 
 
@@ -212,7 +223,7 @@ def test_the_script_that_reads_a_file_finds_damage_and_rows_without_keys(tmp_pat
     ("report_verdict", "of_group"),
     [(VIOLATED, held(violations=["no verdict but a pass"])), (UNDECIDED, held(flaws=["no verdict but a pass"]))],
 )
-def test_what_the_load_generator_says_counts_whatever_its_counts(report_verdict: int, of_group: Group) -> None:
+def test_the_verdict_of_the_load_generator_counts_even_without_counts(report_verdict: int, of_group: Group) -> None:
     group = Group([happened()])
     report = {
         "verdict": report_verdict,
@@ -225,7 +236,7 @@ def test_what_the_load_generator_says_counts_whatever_its_counts(report_verdict:
     assert (group.violations, group.flaws) == (of_group.violations, of_group.flaws)
 
 
-def test_after_a_load_that_was_not_audited_its_system_is_not_judged_further(
+def test_a_system_with_an_unaudited_load_is_judged_no_further(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class NoSystem:
@@ -237,11 +248,12 @@ def test_after_a_load_that_was_not_audited_its_system_is_not_judged_further(
 
     asked: list[str] = []
 
-    def lost(_system: Any, _batch: Any, directory: Path, _flow: int) -> Group:
+    def lost(_system: Any, _batch: Any, directory: Path, *_options: Any) -> Group:
         asked.append(directory.name)
         return held(audited=False)
 
-    monkeypatch.setattr(campaign_main, "System", NoSystem)
+    on_nothing = replace(campaign_main.ENGINES["sqlite"], system=NoSystem)
+    monkeypatch.setattr(campaign_main, "ENGINES", {"sqlite": on_nothing})
     monkeypatch.setattr(campaign_main, "run_group", lost)
     monkeypatch.setattr(sys, "argv", ["chaos", "--seed", "1", "--faults", "200", "--reports", str(tmp_path)])
     assert campaign_main.main() == UNDECIDED

@@ -1,4 +1,4 @@
-"""What is kept of a campaign, and what the README says of it."""
+"""The kept results of a campaign, and their quotation in the README."""
 
 import json
 from pathlib import Path
@@ -34,14 +34,14 @@ REPORT: dict[str, Any] = {
 
 
 def keep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> int:
-    """The exit status of keeping a report, in a directory of the test's own."""
+    """Keep a report in a directory of the test's own, and return the exit status."""
     monkeypatch.setattr(results, "KEPT", tmp_path / "kept")
     (tmp_path / "kept").mkdir()
     (tmp_path / "report.json").write_text(json.dumps(REPORT | changes))
     return results.main([str(tmp_path)])
 
 
-def test_a_campaign_that_passed_is_kept_with_the_command_that_repeats_it(
+def test_keeps_a_passed_campaign_with_the_command_that_repeats_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert keep(tmp_path, monkeypatch) == 0
@@ -54,18 +54,28 @@ def test_a_campaign_that_passed_is_kept_with_the_command_that_repeats_it(
     assert said in page and said in capsys.readouterr().out
 
 
+def test_keeps_a_campaign_on_another_engine_under_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert keep(tmp_path, monkeypatch, engine="postgres") == 0
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["postgres.json", "postgres.md"]
+    page = (tmp_path / "kept/postgres.md").read_text()
+    assert "`make chaos ENGINE=postgres SEED=7 FAULTS=3 FLOW=400`" in page
+    assert "[postgres.json](postgres.json)" in page
+
+
 @pytest.mark.parametrize("changes", [{"verdict": 1}, {"verdict": 2}, {"fault": "short"}])
-def test_no_other_campaign_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]) -> None:
+def test_keeps_no_failed_and_no_partial_campaign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
     assert keep(tmp_path, monkeypatch, **changes) == 1
     assert not any((tmp_path / "kept").iterdir())
 
 
-def test_without_a_campaign_it_says_what_to_name(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_campaign_the_error_says_what_to_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert results.main([]) == results.main(["nowhere"]) == 2
     assert "reports/chaos/<time>" in capsys.readouterr().err
 
 
-def test_the_readme_says_what_the_kept_campaign_has_shown() -> None:
+def test_the_readme_quotes_the_kept_campaign() -> None:
     report = json.loads((ROOT / "chaos/results/report.json").read_text())
     assert report["verdict"] == 0
     assert results.sums(report) in " ".join((ROOT / "README.md").read_text().split())

@@ -1,4 +1,4 @@
-"""What a campaign looks at while users or products are away: on orders that are right, and on orders that are not."""
+"""The checks of orders during an outage, on correct and on incorrect orders services."""
 
 import json
 import threading
@@ -27,7 +27,7 @@ Said = tuple[int, dict[str, str], Any] | None  # status, header fields, body; No
 
 @contextmanager
 def orders(post: Said = REFUSED, get: Said = READ) -> Iterator[str]:
-    """An address that answers every POST and every GET alike."""
+    """Serve an address that gives every POST, and every GET, the same answer."""
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self, said: Said) -> None:
@@ -61,7 +61,7 @@ def orders(post: Said = REFUSED, get: Said = READ) -> Iterator[str]:
         server.server_close()
 
 
-def test_orders_that_refuse_and_go_on_reading_are_right() -> None:
+def test_correct_refusals_and_reads_are_no_violation() -> None:
     with orders() as url:
         assert list(look(f"{url}/orders")) == []
 
@@ -79,25 +79,25 @@ def test_orders_that_refuse_and_go_on_reading_are_right() -> None:
         (REFUSED, None, "a read of orders got no answer"),
     ],
 )
-def test_each_thing_that_orders_do_wrong_is_said(post: Said, get: Said, said: str) -> None:
+def test_each_mistake_of_orders_in_an_outage_is_reported(post: Said, get: Said, said: str) -> None:
     with orders(post, get) as url:
         (found,) = look(f"{url}/orders")
     assert found.startswith(said)
 
 
 @pytest.mark.parametrize("name", ["ORDER_DEADLINE_S", "READ_DEADLINE_S"])
-def test_what_comes_too_late_is_said(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_late_answer_is_reported(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(campaign, name, 0.0)
     with orders() as url:
         assert len(list(look(f"{url}/orders"))) == 1
 
 
-def test_an_order_that_was_sent_and_accepted_in_an_outage_is_unchecked() -> None:
+def test_an_order_sent_and_accepted_during_an_outage_counts_as_unchecked() -> None:
     made = history(sent(1, service="orders"))
     load, place = cast(Load, SimpleNamespace(history=made)), made.place()
     for line in (ended(1, status=201), sent(2), ended(2, status=201)):
         made.add(line)
-    assert unchecked(load, place) == []  # one was under way before, the other is none
+    assert unchecked(load, place) == []  # one was sent before, the other is no order
     made.add(sent(3, service="orders"))
     made.add(ended(3, event="refused", status=503, problem="dependency-unavailable"))
     assert unchecked(load, place) == []
@@ -107,7 +107,7 @@ def test_an_order_that_was_sent_and_accepted_in_an_outage_is_unchecked() -> None
 
 
 @pytest.mark.parametrize(("grows", "found"), [(campaign.MEMORY_MB - 1, 0), (campaign.MEMORY_MB + 1, 1)])
-def test_orders_may_not_grow_in_an_outage(grows: float, found: int) -> None:
+def test_growing_memory_of_orders_in_an_outage_is_a_violation(grows: float, found: int) -> None:
     memory = iter((100.0, 100.0 + grows))
     load, into = cast(Load, SimpleNamespace(history=history())), Round(["late-users"])
     with orders() as url:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service_common.logs import LONGEST_EXCEPTION, LONGEST_MESSAGE, JsonFormatter, now, request_id
+from service_common.telemetry.logs import LONGEST_EXCEPTION, LONGEST_MESSAGE, JsonFormatter, OutputHandler, now
+from service_common.telemetry.request_id import request_id
 
 WIDEST_ESCAPE = 12  # characters of JSON for one of text: two surrogates
 HOSTILE = [
@@ -35,16 +36,16 @@ def test_hostile_text_stays_in_one_line(text: str) -> None:
 
 
 @given(st.text())
-def test_any_text_comes_back_as_it_was(text: str) -> None:
+def test_any_text_is_preserved(text: str) -> None:
     assert json.loads(line("%s", text)).get("message", "") == text[:LONGEST_MESSAGE]
 
 
 @pytest.mark.parametrize("message", [None, 1, ["a"], {"a": 1}, ValueError("wrong"), b"bytes"])
-def test_what_is_no_text_is_logged_as_text(message: object) -> None:
+def test_logs_any_object_as_text(message: object) -> None:
     assert json.loads(line(message))["message"] == str(message)
 
 
-def test_an_exception_is_in_the_line_with_its_end() -> None:
+def test_keeps_the_end_of_a_long_exception() -> None:
     try:
         raise ValueError("x\n" * 100_000 + "the end")
     except ValueError:
@@ -55,7 +56,7 @@ def test_an_exception_is_in_the_line_with_its_end() -> None:
     assert len(json.loads(written)["exception"]) <= LONGEST_EXCEPTION
 
 
-def test_a_line_has_the_id_of_its_request_and_none_outside_of_one() -> None:
+def test_a_line_has_the_id_of_its_request_only() -> None:
     assert "request_id" not in json.loads(line("before"))
     token = request_id.set("mine")
     try:
@@ -67,3 +68,11 @@ def test_a_line_has_the_id_of_its_request_and_none_outside_of_one() -> None:
 
 def test_the_time_is_rfc_3339_in_utc() -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", now())
+
+
+def test_the_handler_has_the_lock_that_newer_pythons_enter() -> None:
+    """Python 3.13 writes `with handler.lock`; older ones ask first whether there is a lock."""
+    handler = OutputHandler()
+    with handler.lock:
+        handler.acquire()  # a signal handler may log meanwhile
+        handler.release()

@@ -1,4 +1,4 @@
-"""Prices as whole cents, whatever the number looks like."""
+"""Prices in whole cents, however the number is written."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from products_service.models import HIGHEST, cents
-from service_common import ijson
+from service_common.http import ijson
 
 NUMBERS = st.from_regex(r"-?(0|[1-9][0-9]{0,8})(\.[0-9]{1,6})?([eE][+-]?[0-9]{1,2})?", fullmatch=True)
 
@@ -23,7 +23,7 @@ def exact(written: str) -> Fraction:
 @example("10000000e-1")
 @example("1000000.00000000000000000000000000000000001")
 @example("0.0" + "0" * 100 + "1")
-def test_a_number_is_a_price_exactly_where_it_is_a_whole_number_of_cents_in_range(written: str) -> None:
+def test_accepts_exactly_the_numbers_that_are_whole_cents_in_range(written: str) -> None:
     value = exact(written) * 100
     if value.denominator == 1 and 0 <= value <= HIGHEST * 100:
         assert cents(ijson.loads(written.encode())) == value
@@ -33,7 +33,7 @@ def test_a_number_is_a_price_exactly_where_it_is_a_whole_number_of_cents_in_rang
 
 
 @given(st.text("0123456789.+-eE ,_", max_size=12))
-def test_a_text_is_a_price_exactly_where_it_is_digits_with_at_most_a_point_and_two_more(written: str) -> None:
+def test_accepts_exactly_the_texts_of_digits_with_at_most_two_decimals(written: str) -> None:
     whole, point, decimals = written.partition(".")
     fits = (
         (whole + decimals).isdigit()
@@ -50,12 +50,12 @@ def test_a_text_is_a_price_exactly_where_it_is_digits_with_at_most_a_point_and_t
 @pytest.mark.parametrize(
     "price", [0.29, 19.99, 0.0, 1.0, float("nan"), float("inf"), 1j, b"1", object(), Fraction(1, 2)]
 )
-def test_a_float_is_never_a_price(price: Any) -> None:
+def test_rejects_every_float(price: Any) -> None:
     with pytest.raises(ValueError, match="must be a decimal"):
         cents(price)
 
 
 @pytest.mark.parametrize("price", [Decimal("NaN"), Decimal("sNaN"), Decimal("Infinity"), Decimal("-Infinity")])
-def test_what_is_no_finite_number_is_no_price(price: Decimal) -> None:
+def test_rejects_a_number_that_is_not_finite(price: Decimal) -> None:
     with pytest.raises((ValueError, ArithmeticError)):
         cents(price)

@@ -1,4 +1,4 @@
-"""A model of the three services and of those who write to them: histories in which everything is as it should be."""
+"""A model of the three services and of their clients: histories without a violation."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,14 +8,22 @@ from hypothesis import strategies as st
 from ..loadgen.histories import MARK, History, Json, order, product, user
 
 FIRST = 1000  # ids of rows and numbers of operations begin here: below are those of histories made by hand
-# What becomes of one try: it is answered; its answer is lost; it is lost itself; it is refused before it is looked at.
-TRY = st.sampled_from(["answered", "answer lost", "lost", "overloaded"])
+# The end of one try: it is answered; its answer is lost; it is lost itself; it is answered before it is looked at.
+EARLY: dict[str, tuple[str, int, str | None]] = {
+    "overloaded": ("refused", 503, "overloaded"),
+    "rate-limited": ("refused", 429, "rate-limited"),
+    "unauthorized": ("refused", 401, "unauthorized"),
+    "malformed": ("refused", 400, "malformed-body"),
+    "turned away by a proxy": ("refused", 403, None),
+    "answered by a proxy": ("unknown", 404, None),
+}
+TRY = st.sampled_from(["answered", "answer lost", "lost", *EARLY])
 KINDS = st.sampled_from(["user", "product", "order", "same e-mail", "invalid", "unknown", "batch", "patch", "read"])
 # An operation: its kind, which of the earlier things it concerns, its tries, and whether a last one settles it.
 OPERATION = st.tuples(
     KINDS, st.integers(0, 50), st.lists(TRY, min_size=1, max_size=4), st.sampled_from([True, True, True, False])
 )
-Outcome = tuple[bool, int, Any, Json]  # whether it wrote, and the status, the body or the kind of problem, the rest
+Outcome = tuple[bool, int, Any, Json]  # true if it wrote; the status; the body or the kind of problem; the rest
 
 
 class Shop:
@@ -41,7 +49,7 @@ class Shop:
         return row
 
     def play(self, operation: tuple[str, int, list[str], bool]) -> None:
-        """Do an operation in full."""
+        """Do an operation with all its tries."""
         kind, which, tries, settled = operation
         self.next_op += 1
         getattr(self, kind.replace(" ", "_").replace("-", ""))(which, tries if not settled else [*tries, "answered"])
@@ -117,7 +125,7 @@ class Shop:
         self.keyed("products", {"items": bodies}, tries, write, expects=expects, path="/products/batch")
 
     def keyed(self, service: str, body: Json, tries: list[str], write: Callable[[], Outcome], **sent: Any) -> None:
-        """A write with a key: made at most once, answered as often as it is asked for."""
+        """A write with a key: decided at most once, answered as often as it is sent."""
         op, kept = self.next_op, None
         self.attempted += len(sent["expects"]) if isinstance(sent.get("expects"), list) else 1
         for number, became in enumerate(tries, start=1):
@@ -125,15 +133,15 @@ class Shop:
                 self.history.sent(op, service, body, **sent)
             else:
                 self.history.again(op, number)
-            if became == "overloaded" and kept is None:
-                self.history.refused(op, 503, "overloaded", number)
+            if became in EARLY:
+                self.early(op, became, number)
                 continue
             if became == "lost":
                 self.history.unknown(op, number)
                 continue
             replayed = kept is not None
             outcome = kept or write()
-            kept = outcome if outcome[0] else None
+            kept = None if outcome[2] == "validation" else outcome  # which is decided before the key is looked at
             if became == "answer lost":
                 self.history.unknown(op, number)
             elif outcome[0]:
@@ -141,11 +149,19 @@ class Shop:
                 if outcome[1] == 201:
                     self.made.append((op, service, outcome[2]))
             else:
-                self.history.refused(op, outcome[1], outcome[2], number)
+                self.history.refused(op, outcome[1], outcome[2], number, replayed=replayed)
+
+    def early(self, op: int, became: str, number: int) -> None:
+        """Answer a try before its key or its row is looked at."""
+        event, status, problem = EARLY[became]
+        if event == "refused":
+            self.history.refused(op, status, problem, number)
+        else:
+            self.history.ended(event, op, number, status=status, problem=problem, replayed=False, answer=None)
 
     def patch(self, which: int, tries: list[str]) -> None:
         """A PATCH of the present version or of an old one; it has no key."""
-        own = self.products[2:]  # what was made by hand has a history of its own
+        own = self.products[2:]  # those made by hand have a history of their own
         if not own:
             return
         op, id = self.next_op, own[which % len(own)]
@@ -156,8 +172,8 @@ class Shop:
                 self.history.patch_sent(op, id, price, f'"{based_on}"')
             else:
                 self.history.again(op, number)
-            if became == "overloaded":
-                self.history.refused(op, 503, "overloaded", number)
+            if became in EARLY:
+                self.early(op, became, number)
                 continue
             written = became != "lost" and based_on == self.versions[id]
             if written:
@@ -169,12 +185,13 @@ class Shop:
             elif written:
                 row = dict(self.history.rows["products", id])
                 self.history.ok(op, row, number, 200, etag=f'"{self.versions[id]}"')
-                return  # nobody sends an accepted PATCH again
+                return  # a client does not send an accepted PATCH again
             else:
                 self.history.refused(op, 412, "precondition-failed", number)
 
     def read(self, which: int, tries: list[str]) -> None:
-        """What was acknowledged, read at once."""
+        """Read an acknowledged write at once; sometimes the read is answered early."""
         if self.made and self.made[-1][1] != "products":  # their prices change
             made, service, row = self.made[-1]
-            self.history.read(self.next_op, made, service, 200, dict(row))
+            status, problem = ((200, None), (429, "rate-limited"), (401, "unauthorized"))[which % 3]
+            self.history.read(self.next_op, made, service, status, dict(row), problem)

@@ -1,4 +1,4 @@
-"""The audit, in the midst of any honest history: it accuses nobody, and finds each thing that a broken service does."""
+"""The judge on any honest history: it finds no violation, and with one planted fault exactly that one."""
 
 from collections.abc import Callable
 
@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadgen.audit import HELD, UNDECIDED, VIOLATED, Report
+from loadgen.audit.judge import FAIL, NO_VERDICT, PASS, Report
 
+from ..loadgen.audit.test_judge import BROKEN
 from ..loadgen.histories import History, clean
-from ..loadgen.test_audit import BROKEN
 from .shop import OPERATION, Shop
 
 OPERATIONS = st.lists(OPERATION, max_size=25)
@@ -23,7 +23,7 @@ def played(operations: list[tuple[str, int, list[str], bool]]) -> tuple[Shop, Re
 
 
 @given(OPERATIONS)
-def test_services_that_keep_the_contract_are_accused_of_nothing(
+def test_finds_no_violation_by_services_that_keep_the_contract(
     operations: list[tuple[str, int, list[str], bool]],
 ) -> None:
     by_hand = clean().audit().services
@@ -31,7 +31,7 @@ def test_services_that_keep_the_contract_are_accused_of_nothing(
     assert report.violated == []
     counts = report.services.values()
     unsettled = sum(each.unknown for each in counts)
-    assert report.verdict == (UNDECIDED if unsettled else HELD)
+    assert report.verdict == (NO_VERDICT if unsettled else PASS)
     assert sum(each.attempted for each in counts) == shop.attempted + sum(each.attempted for each in by_hand.values())
     known = sum(each.acknowledged for each in counts) - sum(each.acknowledged for each in by_hand.values())
     assert known <= shop.written <= known + unsettled + sum(each.maybe for each in counts)
@@ -40,11 +40,11 @@ def test_services_that_keep_the_contract_are_accused_of_nothing(
 @pytest.mark.parametrize(("broken", "name"), BROKEN)
 @settings(max_examples=max(2, settings().max_examples // 30))  # for each of these
 @given(operations=OPERATIONS)
-def test_one_fault_is_found_in_its_own_line_whatever_else_happened(
+def test_each_planted_fault_violates_its_own_invariant_in_any_history(
     broken: Callable[[History], None], name: str, operations: list[tuple[str, int, list[str], bool]]
 ) -> None:
     shop, _ = played(operations)
     broken(shop.history)
     report = shop.history.audit()
-    assert report.verdict == VIOLATED
+    assert report.verdict == FAIL
     assert [(finding.name, finding.count) for finding in report.violated] == [(name, 1)]

@@ -1,4 +1,4 @@
-"""Whatever a service answers, and whatever it lists, the audit reaches a verdict."""
+"""The judge reaches a verdict, whatever a service answers and lists."""
 
 import itertools
 import json
@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from loadgen.audit import UNDECIDED, VIOLATED, audit
-from loadgen.client import interpret
-from loadgen.ledger import Answer, Ledger, Op, read
+from loadgen.audit.judge import FAIL, NO_VERDICT, audit
+from loadgen.audit.ledger import Ledger, read
+from loadgen.traffic.operation import Answer, Op, interpret
 
 from ..loadgen.histories import Json, clean
 
@@ -48,7 +48,7 @@ paths = itertools.count()
 
 
 def ended(op: Op, answer: Answer) -> Json:
-    """The line of the ledger about an answer, as the client writes it."""
+    """Return the ledger line about an answer, as the sender writes it."""
     line = {"event": answer.outcome, "op": op.number, "try": 1, "action": op.action, "ms": 1.0, "error": answer.error}
     return line | {
         "status": answer.status, "problem": answer.problem, "replayed": answer.replayed, "etag": answer.etag,
@@ -57,7 +57,7 @@ def ended(op: Op, answer: Answer) -> Json:
 
 
 def told(directory: Path, answers: list[tuple[int, Json, bytes]], found: list[Json]) -> int:
-    """The verdict where these answers came, and these rows are listed."""
+    """Return the verdict on a history with these answers, where these rows are listed."""
     history = clean()
     ledger = Ledger(directory / f"{next(paths)}.jsonl")
     for line in history.lines:
@@ -84,11 +84,11 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @example([(500, {}, {"type": "/problems/\ud800"})], [])
 @example([(200, {}, {})] * 3 + [(200, {}, {"results": [{"status": 10**30, "problem": {}}] * 2})], [])
 @example([], [{"id": 1, "user_id": "\ud800"}])
-def test_any_answer_and_any_row_can_be_judged(directory: Path, answers: list[Any], found: list[Json]) -> None:
+def test_judges_any_answer_and_any_row(directory: Path, answers: list[Any], found: list[Json]) -> None:
     told(directory, [(status, headers, json.dumps(body).encode()) for status, headers, body in answers], found)
 
 
 @pytest.mark.parametrize("depth", [40, 60, 200, 900, 980, 990, 995, 1000, 10_000])
-def test_an_answer_that_is_nested_deeply_can_be_judged(directory: Path, depth: int) -> None:
+def test_judges_an_answer_that_is_nested_deeply(directory: Path, depth: int) -> None:
     body = b'{"id": 1, "name": ' + b"[" * depth + b"]" * depth + b"}"
-    assert told(directory, [(201, {}, body)], []) == (VIOLATED if depth < 50 else UNDECIDED)
+    assert told(directory, [(201, {}, body)], []) == (FAIL if depth < 50 else NO_VERDICT)

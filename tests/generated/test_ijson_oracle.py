@@ -1,4 +1,4 @@
-"""I-JSON read two ways: what ijson takes has the value that Python's json gives it, what it refuses is no I-JSON."""
+"""I-JSON read in two ways: ijson returns the value that Python's json returns, and rejects what is not I-JSON."""
 
 import json
 from decimal import Decimal, InvalidOperation
@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from service_common import ijson
+from service_common.http import ijson
 
 NUMBERS = st.from_regex(r"\A-?(0|[1-9][0-9]{0,25})(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,4})?\Z")
 STRINGS = st.lists(
@@ -33,7 +33,7 @@ VALUES = st.recursive(
     ),
     max_leaves=12,
 )
-# What is cut, and what has a byte or two exchanged, is mostly no JSON, and sometimes still is.
+# A text that is cut, or has a byte or two replaced, is usually no JSON, but sometimes it still is.
 CUT = st.builds(lambda text, end: text.encode("utf-8", "surrogatepass")[:end], VALUES, st.integers(0, 60))
 SPOILED = st.builds(
     lambda text, place, byte: text[: (at := place % (len(text) + 1))] + byte + text[at + 1 :],
@@ -41,7 +41,7 @@ SPOILED = st.builds(
     st.integers(0, 400),
     st.binary(max_size=2) | st.sampled_from([b'"', b"{", b"]", b",", b"\\", b"0", b".", b"e", b"\xef\xbb\xbf"]),
 )
-# Objects and strings with one flaw at most, which a reader that is careless about it would take.
+# Objects and strings with at most one flaw, which a careless reader would accept.
 FLAWED = st.builds(
     '{{"a":1,{}:"{}","b":[{}]}}'.format,
     st.sampled_from(['"c"', '"a"', '"\\u0061"', '"b"', '"A"']),
@@ -71,7 +71,7 @@ def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def texts(value: Any) -> list[str]:
-    """Every string and member name within a value."""
+    """Return every string and member name within a value."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, dict):
@@ -80,7 +80,7 @@ def texts(value: Any) -> list[str]:
 
 
 def read(body: bytes) -> Any:
-    """The value of a body by Python's json module and RFC 7493, section 2. Raises ValueError: it is no I-JSON."""
+    """Return the value of a body by Python's json module and RFC 7493, section 2. Raises ValueError: it is not I-JSON."""
     text = body.decode("utf-8")
     value = json.loads(text, parse_float=real, parse_int=Decimal, parse_constant=refuse, object_pairs_hook=members)
     for code in (ord(character) for text in texts(value) for character in text):
@@ -90,10 +90,20 @@ def read(body: bytes) -> Any:
 
 
 def exact(value: Any) -> bool:
-    """Whether no number within a value is binary floating point."""
+    """Return whether no number within a value is a float, and every whole one of up to 20 digits is an int."""
     if isinstance(value, dict):
         return all(map(exact, value.values()))
-    return all(map(exact, value)) if isinstance(value, list) else not isinstance(value, float)
+    return (
+        all(map(exact, value))
+        if isinstance(value, list)
+        else not isinstance(value, float)
+        and not (
+            isinstance(value, Decimal)
+            and value.is_finite()
+            and value.adjusted() < 20
+            and value == value.to_integral_value()
+        )
+    )
 
 
 @settings(max_examples=4 * settings().max_examples)
@@ -103,7 +113,7 @@ def exact(value: Any) -> bool:
 @example(b'"\xed\xa0\x80"')
 @example(b"-0")
 @example(b"1e99999999999999999999")
-def test_both_take_a_body_with_the_same_value_or_refuse_it(body: bytes) -> None:
+def test_both_readers_return_the_same_value_or_reject_the_body(body: bytes) -> None:
     try:
         expected, refused = read(body), False
     except ValueError:
@@ -114,6 +124,6 @@ def test_both_take_a_body_with_the_same_value_or_refuse_it(body: bytes) -> None:
         assert refused, f"{body!r} is I-JSON: {error}"
         assert len(str(error)) < 200
     else:
-        assert not refused, f"{body!r} is no I-JSON"
+        assert not refused, f"{body!r} is not I-JSON"
         assert value == expected
         assert exact(value)

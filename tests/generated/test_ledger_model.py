@@ -1,4 +1,4 @@
-"""The ledger: what was written is what is read, also where a crash cut the last line; and what tries say of a write."""
+"""The ledger reads back as it was written, also after a crash; and the fate of a write is true, however its tries end."""
 
 import itertools
 import json
@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.ledger import Fate, Ledger, LedgerDamaged, fate, read
+from loadgen.audit.answers import LAST_LINE, Fate, fate
+from loadgen.audit.ledger import Ledger, LedgerDamaged, read
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -27,7 +28,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def as_read(value: Any) -> Any:
-    """What is expected of a value: a fraction as the decimal that was written."""
+    """Return a value as the ledger reads it: fractions are the decimals that were written."""
     if isinstance(value, float):
         return Decimal(repr(value))
     if isinstance(value, dict):
@@ -36,7 +37,7 @@ def as_read(value: Any) -> Any:
 
 
 def written(directory: Path, lines: list[dict[str, Any]]) -> Path:
-    """A ledger of these lines."""
+    """Write a ledger of these lines and return its path."""
     ledger = Ledger(directory / f"{next(paths)}.jsonl")
     assert [ledger.write(line) for line in lines] == list(range(1, len(lines) + 1))
     ledger.close()
@@ -44,12 +45,12 @@ def written(directory: Path, lines: list[dict[str, Any]]) -> Path:
 
 
 @given(LINES)
-def test_what_was_written_is_read(directory: Path, lines: list[dict[str, Any]]) -> None:
+def test_reads_what_was_written(directory: Path, lines: list[dict[str, Any]]) -> None:
     assert list(read(written(directory, lines))) == as_read(lines)
 
 
 @given(LINES, st.data())
-def test_of_a_ledger_that_was_cut_every_whole_line_is_read(
+def test_reads_every_whole_line_of_a_ledger_that_was_cut(
     directory: Path, lines: list[dict[str, Any]], data: st.DataObject
 ) -> None:
     path = written(directory, lines)
@@ -61,22 +62,22 @@ def test_of_a_ledger_that_was_cut_every_whole_line_is_read(
 
 
 @given(LINES, st.binary(min_size=1, max_size=30), st.data())
-def test_damage_before_the_last_line_is_never_read_over(
-    directory: Path, lines: list[dict[str, Any]], spoilt: bytes, data: st.DataObject
+def test_never_skips_damage_before_the_last_line(
+    directory: Path, lines: list[dict[str, Any]], damaged: bytes, data: st.DataObject
 ) -> None:
     path = written(directory, lines)
     whole = path.read_bytes().splitlines(keepends=True)
-    spoilt = spoilt.replace(b"\n", b"x")
+    damaged = damaged.replace(b"\n", b"x")
     try:
-        json.loads(spoilt)
+        json.loads(damaged)
     except ValueError:
         place = data.draw(st.integers(0, len(lines) - 1))
-        path.write_bytes(b"".join([*whole[:place], spoilt + b"\n", *whole[place:]]))
+        path.write_bytes(b"".join([*whole[:place], damaged + b"\n", *whole[place:]]))
         with pytest.raises(LedgerDamaged, match=f"line {place + 1} "):
             list(read(path))
 
 
-# A try of a write: when it is sent and when it ends for the client, and what the service does with it.
+# A try of a write: the times at which it is sent and ends for the client, what the service does, and if it is heard.
 TRIES = st.lists(
     st.tuples(
         st.integers(0, 9), st.integers(0, 9), st.sampled_from(["writes", "refuses", "overloaded"]), st.booleans()
@@ -87,18 +88,18 @@ TRIES = st.lists(
 
 
 @given(TRIES, st.booleans(), st.data())
-def test_a_fate_that_is_told_is_true(tries: list[tuple[int, int, str, bool]], keyed: bool, data: st.DataObject) -> None:
-    """Tries may overlap. The service takes them one after the other, none before it was sent, and one with a key
-    not before those that had ended for the client when it was sent."""
+def test_the_fate_of_a_write_is_true(tries: list[tuple[int, int, str, bool]], keyed: bool, data: st.DataObject) -> None:
+    """Tries may overlap. The service decides them one after the other, none before it was sent, and one with a key
+    not before those that had ended for the client when it was sent. Under a key the first decision holds for all."""
     spans = [(min(a, b) * 10 + place, max(a, b) * 10 + 5 + place) for place, (a, b, *_) in enumerate(tries)]
     order = data.draw(st.permutations(range(len(tries))))
     taken: list[int] = []
-    while len(taken) < len(tries):  # an order that keeps to the rule, as near to the drawn one as it goes
+    while len(taken) < len(tries):  # the allowed order that is nearest to the drawn one
         taken.append(
             next(t for t in order if t not in taken
                  and all(o in taken or spans[o][1] >= spans[t][0] for o in range(len(tries)) if o != t))
         )  # fmt: skip
-    exists = False
+    exists = refused = False
     acknowledged: int | None = None
     doubt: int | None = None
     refusal: int | None = None
@@ -107,16 +108,19 @@ def test_a_fate_that_is_told_is_true(tries: list[tuple[int, int, str, bool]], ke
         *_, does, heard = tries[place]
         if does == "overloaded" and heard:
             continue  # a 503 that says that nothing was written
-        accepted = exists if keyed and exists else does == "writes" and not exists
-        exists = exists or accepted
+        decided = keyed and (exists or refused)
+        accepted = exists if decided else does == "writes" and not exists
+        exists, refused = exists or accepted, refused or not accepted
         if not heard:
             doubt = max(doubt or 0, ended)
         elif accepted:
             acknowledged = min(acknowledged or ended, ended)
         else:
-            refusal = max(refusal or 0, sent)
+            refusal = LAST_LINE if keyed else max(refusal or 0, sent)
     told: Fate = fate(acknowledged, doubt, refusal, keyed)
     assert told != "ok" or exists
     assert told != "refused" or not exists
-    if doubt is None:
+    if keyed and refusal == LAST_LINE:
+        assert told == "refused"
+    elif doubt is None:
         assert told == ("ok" if acknowledged is not None else "refused")

@@ -1,18 +1,19 @@
-"""`python -m tests.hostile`: every flood at full size, as a table."""
+"""`python -m tests.hostile`: run every flood at full size and print a table."""
 
 import argparse
 import tempfile
 from pathlib import Path
 
-from ..fleet import Fleet
+from testbed import Fleet
+
 from .floods import FLOODS, HEADINGS, all_floods, furnish
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.hostile", description=__doc__)
-    parser.add_argument("floods", nargs="*", help=f"of {', '.join(flood.attack.__name__ for flood in FLOODS)}")
-    parser.add_argument("--seconds", type=float, default=15, help="that each flood lasts")
-    parser.add_argument("--share", type=float, default=1, help="of each flood's connections")
+    parser.add_argument("floods", nargs="*", help=f"some of {', '.join(flood.attack.__name__ for flood in FLOODS)}")
+    parser.add_argument("--seconds", type=float, default=15, help="duration of each flood")
+    parser.add_argument("--share", type=float, default=1, help="share of each flood's connections")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         fleet = Fleet(Path(directory), env={"ACCESS_LOG": "true"})

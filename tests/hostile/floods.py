@@ -1,4 +1,4 @@
-"""Floods of hostile clients, each in a process of its own, from an address of its own; what others see meanwhile."""
+"""Floods of hostile clients, and what other clients see meanwhile. Each flood has its own process and address."""
 
 import itertools
 import json
@@ -19,10 +19,10 @@ from typing import Any
 import apsw
 import requests
 
-from ..fleet import Fleet, Process
+from testbed import Fleet, Process
 
 HOSTILE, FRIENDLY = "127.0.0.2", "127.0.0.3"  # source addresses: loopback has many
-FRIENDS = 4  # threads that go on as if nothing were
+FRIENDS = 4  # threads of well-behaved clients
 PATIENCE_S = 30
 RESET = struct.pack("ii", 1, 0)
 MIB = 1 << 20
@@ -31,14 +31,14 @@ Attack = Callable[["Place", int, threading.Event, Counter[str]], None]
 
 @dataclass(frozen=True)
 class Place:
-    """Where an attack goes, and whence."""
+    """The target of an attack and its source address."""
 
     port: int
     source: str
     orders: int = 0  # the id below which there are orders
 
     def connect(self) -> socket.socket:
-        """A connection to it; what it answers is hardly wanted, so little of it is taken in advance."""
+        """Return a connection that buffers little of the answers."""
         connection = socket.socket()
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.settimeout(PATIENCE_S)
@@ -48,7 +48,7 @@ class Place:
 
 
 def hold(place: Place, count: int, over: threading.Event, seen: Counter[str], sent: bytes, drip: bytes = b"") -> None:
-    """Open `count` connections, send each `sent`, then `drip` once a second; those that are closed are opened again."""
+    """Open `count` connections, send each `sent`, then `drip` once a second. Open closed ones again."""
     connections: list[socket.socket | None] = [None] * count
     while not over.is_set():
         began = time.monotonic()
@@ -85,7 +85,7 @@ def in_threads(count: int, run: Callable[[int], None]) -> None:
 
 
 def ask(place: Place, count: int, over: threading.Event, seen: Counter[str], requests_: Callable[[], bytes]) -> None:
-    """In `count` connections, send request after request as fast as they are answered; `seen` counts the statuses."""
+    """Send requests over `count` connections as fast as they are answered; `seen` counts the statuses."""
 
     def run(_index: int) -> None:
         connection: socket.socket | None = None
@@ -114,7 +114,7 @@ def quietly(send: Callable[[bytes], None], data: bytes) -> None:
 
 
 def read_answer(connection: socket.socket) -> str:
-    """Read one answer by its Content-Length; its status."""
+    """Read one answer by its Content-Length and return its status."""
     received = b""
     while b"\r\n\r\n" not in received:
         if not (piece := connection.recv(1 << 16)):
@@ -142,7 +142,7 @@ def silent(place: Place, count: int, over: threading.Event, seen: Counter[str]) 
     hold(place, count, over, seen, b"")
 
 
-def stalled_heads(place: Place, count: int, over: threading.Event, seen: Counter[str]) -> None:
+def stalled_headers(place: Place, count: int, over: threading.Event, seen: Counter[str]) -> None:
     hold(place, count, over, seen, b"GET /users HTTP/1.1\r\nHost: x\r\nX-Slow: ", b"a")
 
 
@@ -155,13 +155,13 @@ def slow_readers(place: Place, count: int, over: threading.Event, seen: Counter[
 
 
 def everything_stalled(place: Place, count: int, over: threading.Event, seen: Counter[str]) -> None:
-    """A thousand stalled heads, as many stalled bodies, and half as many slow readers, at full size."""
-    parts = [(stalled_heads, count), (stalled_bodies, count), (slow_readers, count // 2)]
+    """At full size: 1,000 stalled headers, 1,000 stalled bodies, 500 slow readers."""
+    parts = [(stalled_headers, count), (stalled_bodies, count), (slow_readers, count // 2)]
     in_threads(3, lambda index: parts[index][0](place, parts[index][1], over, seen))
 
 
 def connections(place: Place, count: int, over: threading.Event, seen: Counter[str]) -> None:
-    """Connect over and over, and let go."""
+    """Connect and disconnect again and again."""
 
     def run(_index: int) -> None:
         while not over.is_set():
@@ -178,7 +178,7 @@ def connections(place: Place, count: int, over: threading.Event, seen: Counter[s
 
 
 def large_bodies(place: Place, count: int, over: threading.Event, seen: Counter[str]) -> None:
-    """A mebibyte each, of what costs most to read."""
+    """Bodies of a mebibyte that cost most to parse."""
     bodies = [
         post(b"/users", b"[" + b"[]," * (MIB // 3 - 1) + b"[]]"),
         post(b"/users", b"{" + b",".join(b'"%x":0' % number for number in range(MIB // 10)) + b"}"),
@@ -190,31 +190,31 @@ def large_bodies(place: Place, count: int, over: threading.Event, seen: Counter[
 
 
 def too_large_bodies(place: Place, count: int, over: threading.Event, seen: Counter[str]) -> None:
-    """Sixteen mebibytes each: refused by their length, and sent all the same."""
+    """Bodies of sixteen mebibytes, refused by their length and sent all the same."""
     body = post(b"/users", b" " * (16 * MIB))
     ask(place, count, over, seen, lambda: body)
 
 
 def stalled_large_bodies(place: Place, count: int, over: threading.Event, seen: Counter[str]) -> None:
-    """A mebibyte each but for its last byte."""
+    """Bodies of a mebibyte without their last byte."""
     hold(place, count, over, seen, post(b"/users", b" " * MIB)[:-1])
 
 
 def tiny_chunks(place: Place, count: int, over: threading.Event, seen: Counter[str]) -> None:
-    """A mebibyte in chunks of one byte."""
+    """Bodies of a mebibyte in chunks of one byte."""
     head = b"POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     body = head + b"1\r\n \r\n" * MIB + b"0\r\n\r\n"
     ask(place, count, over, seen, lambda: body)
 
 
 def batches(place: Place, count: int, over: threading.Event, seen: Counter[str]) -> None:
-    """A thousand items each of which nothing is right: a small request with a large answer."""
+    """A thousand wrong items: a small request with a large answer."""
     body = post(b"/users/batch", json.dumps({"items": [{}] * 1000}).encode())
     ask(place, count, over, seen, lambda: body)
 
 
 def keys(place: Place, count: int, over: threading.Event, seen: Counter[str]) -> None:
-    """Writes, each with a key of its own."""
+    """Writes, each with its own key."""
     numbers = itertools.count()
 
     def write() -> bytes:
@@ -226,30 +226,30 @@ def keys(place: Place, count: int, over: threading.Event, seen: Counter[str]) ->
 
 
 def lists(place: Place, count: int, over: threading.Event, seen: Counter[str]) -> None:
-    """The longest lists, with all that belongs to them."""
+    """The longest lists, expanded."""
     ask(place, count, over, seen, lambda: get(b"/orders?limit=1000&expand=user,product"))
 
 
 def ids(place: Place, count: int, over: threading.Event, seen: Counter[str]) -> None:
-    """The most ids that one may ask for."""
+    """Lists of as many ids as are allowed."""
     path = b"/users?ids=" + b",".join(b"%d" % id for id in range(1, 501))
     ask(place, count, over, seen, lambda: get(path))
 
 
 def queries(place: Place, count: int, over: threading.Event, seen: Counter[str]) -> None:
-    """The longest queries, of as many parameters as fit."""
+    """The longest queries, with as many parameters as fit."""
     path = b"/users?" + b"&".join(b"%x=" % number for number in range(1500))
     ask(place, count, over, seen, lambda: get(path))
 
 
 def pipelines(place: Place, count: int, over: threading.Event, seen: Counter[str]) -> None:
-    """Requests without end, whose answers nobody reads."""
+    """Endless requests whose answers are not read."""
     hold(place, count, over, seen, get(b"/users?limit=100") * 200, get(b"/users?limit=100") * 20)
 
 
 @dataclass(frozen=True)
 class Flood:
-    """One kind of attack: on which service, and with how many connections at full size."""
+    """One kind of attack, its target service and its connections at full size."""
 
     attack: Attack
     service: str
@@ -261,7 +261,7 @@ class Flood:
 
 
 FLOODS = [
-    Flood(silent, "users", 1300), Flood(stalled_heads, "users", 1000), Flood(stalled_bodies, "users", 1000), Flood(slow_readers, "users", 1000),
+    Flood(silent, "users", 1300), Flood(stalled_headers, "users", 1000), Flood(stalled_bodies, "users", 1000), Flood(slow_readers, "users", 1000),
     Flood(everything_stalled, "users", 1000), Flood(connections, "users", 16), Flood(large_bodies, "users", 64), Flood(too_large_bodies, "users", 32),
     Flood(stalled_large_bodies, "users", 500), Flood(tiny_chunks, "users", 16), Flood(batches, "users", 64), Flood(keys, "users", 64),
     Flood(lists, "orders", 64), Flood(ids, "users", 64), Flood(queries, "users", 64), Flood(pipelines, "users", 200),
@@ -270,18 +270,18 @@ FLOODS = [
 
 @dataclass
 class Seen:
-    """What was seen during a flood; times in seconds, memory in MB."""
+    """Measurements during a flood: times in seconds, memory in MB."""
 
     name: str
     count: int
     livez: list[float]
     friends: list[float]
-    failed: Counter[str]  # of the friends' requests
+    failed: Counter[str]  # requests of the friends
     memory: float
-    refused: int  # of them: 503, nothing written
-    hostile: Counter[str]  # how the flood's requests were answered
-    internal: int  # answers of 500, of all
-    stray_rows: int  # written, and never acknowledged to a friend
+    refused: int  # of those, answered 503
+    hostile: Counter[str]  # answers to the flood's requests
+    internal: int  # answers of 500
+    stray_rows: int  # written without an acknowledgement to a friend
 
     def p99(self) -> float:
         return statistics.quantiles(self.friends, n=100)[98]
@@ -302,7 +302,7 @@ HEADINGS = (
 
 
 def attack_in_process(flood: Flood, place: Place, count: int, begun: Any, over: Any, told: Any) -> None:
-    """What the process of an attack runs, until `over`."""
+    """Run an attack in its process until `over`."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
     seen: Counter[str] = Counter()
@@ -315,7 +315,7 @@ def attack_in_process(flood: Flood, place: Place, count: int, begun: Any, over: 
 
 
 def friend_session(own_address: bool) -> requests.Session:
-    """A client that comes from another address than the flood, or else opens a connection for each request."""
+    """Return a client with an address of its own, or else one that opens a connection for each request."""
     session = requests.Session()
     session.trust_env = False
     if own_address:
@@ -328,7 +328,7 @@ def friend_session(own_address: bool) -> requests.Session:
 
 
 def run(fleet: Fleet, flood: Flood, count: int, seconds: float, own_address: bool = True) -> Seen:
-    """Flood a service for some seconds; what its friends and its probe saw, and what it held."""
+    """Flood a service for some seconds and return the measurements."""
     target: Process = getattr(fleet, flood.service)
     before = rows(fleet)
     written: Counter[str] = Counter()
@@ -406,7 +406,7 @@ def run(fleet: Fleet, flood: Flood, count: int, seconds: float, own_address: boo
 
 
 def rows(fleet: Fleet) -> Counter[str]:
-    """How many rows there are in each database, without those that the flood of keys writes by right."""
+    """Return the number of rows in each database, without those that the flood of keys may write."""
     found: Counter[str] = Counter()
     for process in fleet.all:
         condition = " WHERE email NOT LIKE 'flood-%'" if process.service == "users" else ""
@@ -417,7 +417,7 @@ def rows(fleet: Fleet) -> Counter[str]:
 
 
 def furnish(fleet: Fleet) -> None:
-    """A thousand of each, with the longest names, for lists that are expensive."""
+    """Create a thousand items of each kind with the longest names, for expensive lists."""
     name = "N" * 200
     for service, items in (
         ("users", [{"name": name, "email": f"{'x' * 200}-{number}@example.com"} for number in range(1000)]),
@@ -430,7 +430,7 @@ def furnish(fleet: Fleet) -> None:
 
 
 def all_floods(fleet: Fleet, share: float, seconds: float, names: list[str]) -> Iterator[Seen]:
-    """Every flood, or those with a name among `names`, each with `share` of its connections."""
+    """Run every flood, or those in `names`, each with `share` of its connections."""
     for flood in FLOODS:
         if not names or flood.attack.__name__ in names:
             yield run(fleet, flood, max(2, int(flood.count * share)), seconds)

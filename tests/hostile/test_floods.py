@@ -1,4 +1,4 @@
-"""Every flood, smaller than `python -m tests.hostile` makes it: the others are served, and `/livez` answers."""
+"""Every flood, smaller than in `python -m tests.hostile`: other clients are served, and `/livez` answers."""
 
 import os
 from collections.abc import Iterator
@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from ..fleet import Fleet
+from testbed import Fleet
+
 from .floods import FLOODS, Flood, furnish, run
 
 pytestmark = pytest.mark.alone
-SECONDS = 1.5  # that each flood lasts
+SECONDS = 1.5  # duration of each flood
 SHARE = 0.25  # of its connections
-MOST_CONNECTIONS = 300  # so that the stalled ones are too many, as they are at full size
-SYN_AGAIN_S = 1.0  # when the kernel of a client whose connection was not taken into the queue of new ones asks again
+MOST_CONNECTIONS = 300  # fewer than the stalled ones, as at full size
+SYN_AGAIN_S = 1.0  # after which a client's kernel repeats a connection attempt that found the backlog full
 LIVEZ_S = 1.0
 P99_S = 2.0
 MEMORY_MB = 230  # of the 256 that a container has
@@ -21,7 +22,7 @@ MEMORY_MB = 230  # of the 256 that a container has
 
 @pytest.fixture(scope="module")
 def flooded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """The three services, where there is enough for the longest lists."""
+    """The three services with enough items for the longest lists."""
     running = Fleet(tmp_path_factory.mktemp("flooded"), env={"MAX_CONNECTIONS": str(MOST_CONNECTIONS)})
     try:
         running.start()
@@ -31,18 +32,18 @@ def flooded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         running.stop()
 
 
-def asked_again() -> int:
-    """How often a connection had to be asked for a second time, on this machine."""
+def repeated_attempts() -> int:
+    """Return how many connection attempts were repeated on this machine."""
     names, values = (line.split() for line in Path("/proc/net/netstat").read_text().splitlines()[:2])
     return int(dict(zip(names, values, strict=True))["TCPSynRetrans"])
 
 
 @pytest.mark.parametrize("flood", FLOODS, ids=lambda flood: flood.name)
-def test_a_flood_keeps_nobody_else_waiting_and_takes_no_more_memory_than_there_is(flooded: Fleet, flood: Flood) -> None:
-    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # a machine that does other work too is slower by that
-    before = asked_again()
+def test_a_flood_delays_no_other_client_and_fits_into_memory(flooded: Fleet, flood: Flood) -> None:
+    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # other work slows the machine by this
+    before = repeated_attempts()
     seen = run(flooded, flood, max(4, int(flood.count * SHARE)), SECONDS)
-    again = SYN_AGAIN_S if asked_again() > before else 0  # then it was no service that kept them waiting
+    again = SYN_AGAIN_S if repeated_attempts() > before else 0  # then the backlog, not a service, kept a client waiting
     print(seen.line())
     assert "the flood did not end" not in seen.hostile
     assert seen.hostile.total() > seen.hostile["closed"] + seen.hostile["refused"]  # it did happen
@@ -55,7 +56,7 @@ def test_a_flood_keeps_nobody_else_waiting_and_takes_no_more_memory_than_there_i
     assert (seen.internal, seen.stray_rows) == (0, 0)
 
 
-def test_behind_one_address_newcomers_are_still_served(flooded: Fleet) -> None:
+def test_newcomers_from_the_same_address_are_still_served(flooded: Fleet) -> None:
     (flood,) = [flood for flood in FLOODS if flood.name == "everything stalled"]
     seen = run(flooded, flood, 250, SECONDS, own_address=False)
     assert len(seen.friends) >= 10

@@ -1,4 +1,4 @@
-"""A real browser for tests: Chromium, as the system has it."""
+"""A real browser for tests: the Chromium of this machine."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium without a window. Without one on this machine the test is skipped, with CI=true it fails."""
+    """Headless Chromium. Where there is none, the test is skipped; with CI=true it fails."""
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         reason = "needs Chromium, and there is none (Debian: apt install chromium)"

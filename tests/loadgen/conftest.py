@@ -1,4 +1,4 @@
-"""What the load generator's tests share. None needs a running service."""
+"""Fixtures of the load generator's tests. None needs a running service."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -6,32 +6,38 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.client import Client
-from loadgen.run import Run
+from loadgen.run.state import Run
 from loadgen.settings import Settings
+from loadgen.traffic.sender import Sender
+from loadgen.traffic.workload import Workload
 
 from .fake import running
 
-Connect = Callable[[str | None], Client]
+Connect = Callable[..., Sender]
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
     """A run without a limit of writes."""
-    begun = Run(tmp_path, [], budget=None)
+    begun = Run(tmp_path, None)
     yield begun
-    begun.ledger.close()
+    begun.workload.ledger.close()
 
 
 @pytest.fixture
-def connect(run: Run, tmp_path: Path) -> Iterator[Connect]:
-    """Makes a client of `run` for services in memory, which have the fault that is named."""
+def workload(run: Run) -> Workload:
+    return run.workload
+
+
+@pytest.fixture
+def connect(workload: Workload, tmp_path: Path) -> Iterator[Connect]:
+    """Makes a sender for services in memory that have the named fault."""
     with ExitStack() as stack:
 
-        def to(fault: str | None = None) -> Client:
+        def to(fault: str | None = None) -> Sender:
             env = stack.enter_context(running(fault))
-            client = Client(run, Settings.from_env(env | {"REPORT_DIR": str(tmp_path)}))
-            stack.callback(client.close)
-            return client
+            sender = Sender(workload, Settings.from_env(env | {"REPORT_DIR": str(tmp_path)}))
+            stack.callback(sender.close)
+            return sender
 
         yield to

@@ -1,4 +1,4 @@
-"""The three services in memory, honest to the contract as far as the load generator can see; or with one fault."""
+"""The three services in memory: they keep the contract as far as the load generator can see, or have one fault."""
 
 import itertools
 import json
@@ -16,20 +16,36 @@ from urllib.parse import parse_qs, urlsplit
 Json = dict[str, Any]
 Reply = tuple[int, Json, dict[str, str]]
 SERVICES = ("users", "products", "orders")
+request_ids = itertools.count(1)
 
 
 class Refused(Exception):
-    def __init__(self, status: int, slug: str) -> None:
-        self.status, self.body = status, {"type": f"/problems/{slug}", "title": slug, "status": status}
+    def __init__(self, status: int, slug: str | None) -> None:
+        request_id = f"{next(request_ids):032x}"
+        self.status = status
+        self.body = {"type": f"/problems/{slug}", "title": slug, "status": status, "request_id": request_id}
+
+
+# Answers that are given before a key or a row is looked at. None: by a proxy, as HTML.
+EARLY = (
+    *((429, "rate-limited"), (401, "unauthorized"), (503, "overloaded"), (413, "body-too-large")),
+    *((415, "unsupported-media-type"), (400, "malformed-body"), (302, None), (403, None), (404, None), (408, None)),
+    *((409, None), (422, None), (431, None), (502, None), (503, None)),
+)
+EARLY_EVERY = 5
 
 
 class Fake:
-    """What the services hold. `fault` names one thing that they do wrong:
+    """The data of the services. `fault` names what they do wrong:
 
-    lose: the fifth order is acknowledged and gone; forget_keys: an Idempotency-Key means nothing;
-    ignore_if_match: every PATCH is accepted; compare_case: e-mails that differ by case are two;
-    repeat_pages: `after` means nothing; refuse_all: no write is let in; fail_all: every request gets a 500;
-    drop_answers: every seventh write is made and not answered (networks do that: nothing is wrong).
+    lose: the fifth order is acknowledged and lost; forget_keys: an Idempotency-Key is ignored;
+    forget_refusals: a refusal is not stored under its key; ignore_if_match: every PATCH is accepted;
+    compare_case: e-mails that differ by case count as two; repeat_pages: `after` is ignored;
+    refuse_all: every write is answered with 401; fail_all: every request is answered with 500;
+    early_answers: every fifth request is answered before it is looked at (nothing is wrong);
+    drop_answers: every seventh write is made and not answered (networks do that: nothing is wrong);
+    hold_units: every third order of a limited product is refused as stock-held first (nothing is wrong);
+    oversell: the stock of a limited product is not looked at; keep_reserved: the third sale stays a reservation.
     """
 
     def __init__(self, fault: str | None = None) -> None:
@@ -39,7 +55,12 @@ class Fake:
         self.versions: dict[tuple[str, int], int] = {}
         self.kept: dict[str, Reply] = {}
         self.ids = {name: itertools.count(1) for name in SERVICES}
+        self.reserved: dict[str, Json] = {}
+        self.sold: dict[str, Json] = {}
+        self.tokens = itertools.count(1)
+        self.in_batch = False
         self.writes = 0
+        self.requests = itertools.count(1)
 
     def new(self, service: str, body: Json) -> Json:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -48,7 +69,7 @@ class Fake:
         else:
             self.check(service, body)
         if service == "products":
-            body = body | {"price": f"{Decimal(str(body['price'])):.2f}"}
+            body = {"stock": None} | body | {"price": f"{Decimal(str(body['price'])):.2f}"}
         id_ = next(self.ids[service])
         row = {"id": id_, **body, "created_at": now}
         if not (self.fault == "lose" and (service, id_) == ("orders", 5)):
@@ -57,6 +78,7 @@ class Fake:
 
     def check(self, service: str, body: Json) -> None:
         fields = {"users": {"name", "email"}, "products": {"name", "price"}}[service]
+        body = {name: value for name, value in body.items() if name != "stock"}
         name = body.get("name")
         good = set(body) == fields and isinstance(name, str) and 1 <= len(name.strip()) <= 200
         if service == "products":
@@ -77,27 +99,58 @@ class Fake:
         product = self.rows["products"].get(body["product_id"])
         if product is None or body["user_id"] not in self.rows["users"]:
             raise Refused(422, "unknown-reference")
+        self.take(product, quantity)
         cents = int(Decimal(product["price"]) * 100) * quantity
         total = f"{cents // 100}.{cents % 100:02}"
         return body | {"product_name": product["name"], "unit_price": product["price"], "total": total}
 
+    def take(self, product: Json, quantity: int) -> None:
+        """Sell units of a limited product."""
+        if product["stock"] is None:
+            return
+        number = next(self.tokens)
+        if self.fault == "hold_units" and not self.in_batch and number % 3 == 0:  # else the whole batch is refused
+            raise Refused(503, "stock-held")
+        if product["stock"] < quantity and self.fault != "oversell":
+            raise Refused(409, "out-of-stock")
+        product["stock"] = max(0, product["stock"] - quantity)
+        kept = self.reserved if self.fault == "keep_reserved" and len(self.sold) == 2 else self.sold
+        kept[f"a.{number:06}"] = {"token": f"a.{number:06}", "product_id": product["id"], "quantity": quantity}
+
+    def add(self, id_: int, units: int) -> Reply:
+        """Add to the stock of a limited product."""
+        product = self.rows["products"][id_]
+        if product["stock"] + units < 0:
+            raise Refused(409, "out-of-stock")
+        product["stock"] += units
+        return 200, dict(product), {}
+
     def post(self, service: str, path: str, body: Json) -> Reply:
+        if path.endswith("/stock"):
+            return self.add(int(path.split("/")[2]), body["add"])
         if not path.endswith("/batch"):
             row = self.new(service, body)
             return 201, row, {"Location": f"/{service}/{row['id']}"}
         results: list[Json] = []
+        self.in_batch = True
         for item in body["items"]:
             try:
                 results.append({"status": 201, "item": self.new(service, item)})
             except Refused as refused:
                 results.append({"status": refused.status, "problem": refused.body})
+        self.in_batch = False
         return 200, {"results": results}, {}
 
     def keyed_post(self, service: str, path: str, body: Json, key: str) -> Reply:
         if key in self.kept and self.fault != "forget_keys":
             status, answer, headers = self.kept[key]
             return status, answer, headers | {"Idempotency-Replayed": "true"}
-        self.kept[key] = self.post(service, path, body)
+        try:
+            self.kept[key] = self.post(service, path, body)
+        except Refused as refused:
+            if refused.body["title"] in ("validation", "stock-held") or self.fault == "forget_refusals":
+                raise  # decided before the key is looked at: not stored
+            self.kept[key] = refused.status, refused.body, {}
         return self.kept[key]
 
     def patch(self, service: str, id_: int, body: Json, if_match: str) -> Reply:
@@ -114,6 +167,12 @@ class Fake:
             return 200, {}, {}
         if parts.path == "/metrics":
             raise Refused(404, "not-found")
+        if parts.path == "/products/reservations":
+            ((cursor, values),) = (
+                (name, v) for name, v in parse_qs(parts.query, keep_blank_values=True).items() if "after" in name
+            )
+            listed = self.sold if cursor == "sold_after" else self.reserved
+            return 200, {"items": [row for token, row in sorted(listed.items()) if token > values[0]], "next": None}, {}
         if parts.path != f"/{service}":
             id_ = int(parts.path.rpartition("/")[2])
             if id_ not in self.rows[service]:
@@ -150,7 +209,7 @@ def handler(fake: Fake, service: str) -> type[BaseHTTPRequestHandler]:
                     status, content, headers = self.reply(body)
                 except Refused as refused:
                     status, content, headers = refused.status, refused.body, {}
-                data = json.dumps(content).encode()
+                data = b"<html>" if content.get("title", "") is None else json.dumps(content).encode()
                 fake.writes += self.command != "GET"
                 dropped = fake.fault == "drop_answers" and self.command != "GET" and fake.writes % 7 == 0
             if dropped:
@@ -169,6 +228,8 @@ def handler(fake: Fake, service: str) -> type[BaseHTTPRequestHandler]:
                 raise Refused(500, "internal")
             if fake.fault == "refuse_all" and self.command != "GET":
                 raise Refused(401, "unauthorized")
+            if fake.fault == "early_answers" and (number := next(fake.requests)) % EARLY_EVERY == 0:
+                raise Refused(*EARLY[number // EARLY_EVERY % len(EARLY)])
             if self.command == "GET":
                 return fake.get(service, self.path)
             if self.command == "PATCH":
@@ -190,7 +251,7 @@ class Server(ThreadingHTTPServer):
 
 @contextmanager
 def running(fault: str | None = None) -> Iterator[dict[str, str]]:
-    """The services on free ports of 127.0.0.1; the environment that tells the load generator where."""
+    """Run the services on free ports of 127.0.0.1; yields the environment for the load generator."""
     fake = Fake(fault)
     servers = {name: Server(("127.0.0.1", 0), handler(fake, name)) for name in SERVICES}
     for server in servers.values():

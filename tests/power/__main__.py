@@ -1,4 +1,4 @@
-"""Many seeds of power cuts: `python -m tests.power --seeds 10000 --first 0`."""
+"""Run many seeds of power cuts: `python -m tests.power --seeds 10000 --first 0`."""
 
 import argparse
 import os
@@ -12,8 +12,8 @@ from .run import campaign
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.power", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=10_000, help="how many (10000)")
-    parser.add_argument("--first", type=int, default=0, help="the first one (0)")
+    parser.add_argument("--seeds", type=int, default=10_000, help="number of seeds (10000)")
+    parser.add_argument("--first", type=int, default=0, help="first seed (0)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (one for each core)")
     options = parser.parse_args()
     began, totals, losses = time.monotonic(), Counter[str](), 0

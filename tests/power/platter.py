@@ -1,11 +1,11 @@
-"""A disk that loses power: an SQLite VFS in memory that keeps apart what is certain to be on the platter.
+"""A disk that loses power: an SQLite VFS in memory that knows what is certain to be on the platter.
 
-What was written, truncated, created or deleted since the last sync is pending. A power cut decides about each pending
-operation by itself: kept, dropped, torn (only some of its sectors arrive, others may hold garbage), and in any order.
+What was written, truncated, created or deleted since the last sync is pending. A power cut keeps, drops or tears each
+pending operation by itself, in any order. Of a torn one only some sectors arrive; others may hold garbage.
 
 A directory is synced where SQLite's own VFS for Unix does it: at the first sync of a journal or log that was opened to
 be created, and at a delete that asks for it. Until then a new file may vanish and a deleted one may come back.
-The wal-index and the locks are the operating system's, on empty files of the same names; no power cut leaves them.
+The wal-index and the locks are the operating system's, on empty files of the same names. A power cut removes them.
 """
 
 import random
@@ -21,7 +21,7 @@ LOGS = apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_MAIN_JOURNAL | apsw.SQLITE_OPEN_S
 
 
 class PowerLost(Exception):
-    """A defect of the test: somebody asked for a cut that has already been."""
+    """A defect of the test: the power was cut twice."""
 
 
 def gone() -> apsw.IOError:
@@ -47,7 +47,7 @@ class Change:
 
 @dataclass(eq=False)
 class Inode:
-    """What a file reads as now, what of it is certain, and the changes between the two."""
+    """The content of a file as it is read now, what of it is certain, and the changes between the two."""
 
     now: bytearray = field(default_factory=bytearray)
     certain: bytearray = field(default_factory=bytearray)
@@ -64,14 +64,14 @@ class Inode:
 
 
 class Platter(apsw.VFS):
-    """Give `name` to the store as its VFS. `directory` holds the empty files for locks; the content is in memory."""
+    """Give `name` to the database as its VFS. `directory` holds the empty files for locks; the content is in memory."""
 
     def __init__(self, name: str, directory: Path, chance: random.Random) -> None:
         super().__init__(name, base="")
         self.name = name
         self.off = False
-        self.life = 0  # files opened in an earlier one are gone for good
-        self.cut_in: int | None = None  # so many operations from now the power goes
+        self.life = 0  # power cuts so far; files opened before the last one fail
+        self.cut_in: int | None = None  # operations until the power goes
         self.counts: Counter[str] = Counter()
         self._directory = directory
         self._chance = chance
@@ -103,7 +103,7 @@ class Platter(apsw.VFS):
         try:
             self.count_down()
         except apsw.IOError:
-            return  # nobody is left to be told: apsw would raise it where a connection is closed
+            return  # apsw would raise it where a connection is closed
         if self._entries.pop(filename, None) is None:
             error = apsw.IOError("no such file")
             error.extendedresult = apsw.SQLITE_IOERR_DELETE_NOENT
@@ -116,10 +116,10 @@ class Platter(apsw.VFS):
         self._certain_entries = dict(self._entries)
 
     def count_down(self) -> None:
-        """To be called before each operation that changes something.
+        """Count an operation that changes something; call it before.
 
         Raises:
-            apsw.IOError: the power is off, perhaps from now on.
+            apsw.IOError: the power is off, or goes now.
         """
         if not self.off and self.cut_in is not None:
             self.cut_in -= 1
@@ -129,14 +129,14 @@ class Platter(apsw.VFS):
             raise gone()
 
     def cut(self) -> None:
-        """Turn the power off; from here on every operation fails."""
+        """Turn the power off. From here on every operation fails."""
         if self.off:
             raise PowerLost
         self.off = True
         self.counts["cuts"] += 1
 
     def power_on(self) -> None:
-        """Decide what the cut has left; all connections must be closed."""
+        """Decide what the cut has left. All connections must be closed."""
         left: dict[str, Inode] = {}
         for path in sorted(self._entries.keys() | self._certain_entries.keys()):
             now, certain = self._entries.get(path), self._certain_entries.get(path)

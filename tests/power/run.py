@@ -1,4 +1,4 @@
-"""One seed: a random workload on the real store and writer, several power cuts, and what must hold after each."""
+"""One seed: a random workload on the real database, several power cuts, and what must hold after each."""
 
 import hashlib
 import json
@@ -7,22 +7,40 @@ import random
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 import apsw
 import gevent
 from prometheus_client import CollectorRegistry
 
-from service_common.idempotency import Answer, Key, once
-from service_common.problems import Problem
-from service_common.store import Store, Unstartable
-from service_common.writer import Writer, run_alone
+from service_common.storage.database import (
+    Answer,
+    Insert,
+    Kept,
+    Key,
+    Row,
+    Schema,
+    Table,
+    UniqueViolation,
+    Write,
+    WriteLimits,
+)
+from service_common.storage.errors import CannotStart, StorageError
+from service_common.storage.sqlite import database as sound
+from service_common.storage.sqlite.database import SqliteDatabase
+from service_common.storage.sqlite.file import DatabaseFile
 
 from .platter import Platter
 
+TABLE = Table(
+    name="t", answers=("id",), fields=("n", "i", "x"), insert="INSERT INTO t (id, n, i, x) SELECT id, n, i, x FROM new"
+)
 OLD = "-- version 1\nCREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, n INTEGER NOT NULL, i INTEGER, x BLOB) STRICT;\n"
 NEW = (
     OLD
@@ -33,12 +51,12 @@ names = iter(range(1 << 62))
 
 
 class Loss(AssertionError):
-    """What the disk held after a cut is not what was promised."""
+    """The disk held something else after a cut than was promised."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """Write `n`: `rows` rows of `size` bytes in one transaction, with or without a key."""
+    """Request `n`: `rows` rows of `size` bytes in one write, with or without a key."""
 
     n: int
     rows: int
@@ -46,32 +64,27 @@ class Request:
     keyed: bool
 
     def content(self) -> list[tuple[int, bytes]]:
-        """What is to be in the table: (place in the request, bytes)."""
+        """Return what has to be in the table: (place in the request, bytes)."""
         return [(i, hashlib.shake_128(b"%d/%d" % (self.n, i)).digest(self.size)) for i in range(self.rows)]
 
     def key(self) -> Key:
         return Key(f"key-{self.n}", hashlib.sha256(b"%d" % self.n).digest())
 
-    def run(self) -> Callable[[apsw.Connection], Answer]:
-        """The job for the writer."""
-
-        def insert(db: apsw.Connection) -> Answer:
-            ids = [
-                db.execute("INSERT INTO t (n, i, x) VALUES (?, ?, ?) RETURNING id", (self.n, i, x)).get
-                for i, x in self.content()
-            ]
-            return Answer(201, json.dumps(ids).encode())
-
-        return once(self.key(), insert) if self.keyed else insert
+    def write(self) -> Write:
+        rows = [(self.n, i, x) for i, x in self.content()]
+        return Write(Insert(TABLE, rows), answered, self.key() if self.keyed else None)
 
 
-class SmallStore(Store):
-    """The real store, with a log so short and a cache so small that checkpoints and spills happen all the time."""
+def answered(rows: Sequence[Row | UniqueViolation]) -> Answer:
+    """Return the ids as the answer."""
+    return Answer(201, json.dumps([row[0] for row in rows]).encode(), {})
 
-    settings: dict[str, Any]
 
-    def __init__(self, path: Path, schema: str, vfs: str, settings: dict[str, Any]) -> None:
-        self.settings = settings
+class SmallFile(DatabaseFile):
+    """The real file, with a log so short and a cache so small that checkpoints and spills happen all the time."""
+
+    def __init__(self, path: Path, schema: str, vfs: str, *, settings: dict[str, Any]) -> None:
+        self._settings = settings
         try:
             super().__init__(path, schema, vfs)
         except BaseException:  # outside of tests the process ends here
@@ -81,50 +94,33 @@ class SmallStore(Store):
 
     def open(self) -> None:
         super().open()
-        for name, value in self.settings.items():
+        for name, value in self._settings.items():
             self.writing.pragma(name, value)
 
 
-class HastyWriter(Writer):
-    """Broken on purpose: acknowledges before it commits."""
-
-    def _write_batch(self, batch: list[Any]) -> None:
-        db = self._store.writing
-        try:
-            db.execute("BEGIN IMMEDIATE")
-            for job in batch:
-                value, failed = run_alone(db, job.run)
-                job.outcome.set_exception(failed) if failed else job.outcome.set(value)
-            gevent.sleep(0)
-            db.execute("COMMIT")
-        except apsw.Error as error:
-            for job in batch:
-                if not job.outcome.ready():
-                    job.outcome.set_exception(error)
-
-
 class Seed:
-    """The run of one seed. `synchronous` and `writer` break the system on purpose."""
+    """The run of one seed. `synchronous`, or an `engine` with a fault, breaks the system on purpose."""
 
-    def __init__(self, seed: int, *, synchronous: str | None = None, writer: type[Writer] = Writer) -> None:
+    def __init__(self, seed: int, *, synchronous: str | None = None, engine: ModuleType = sound) -> None:
         self._chance = random.Random(seed)
         self._directory = Path(tempfile.mkdtemp(prefix="power", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
         self._disk = Platter(f"platter{next(names)}", self._directory, self._chance)
-        self._writer_type = writer
+        self._engine = engine
         self._settings: dict[str, Any] = {
             "wal_autocheckpoint": self._chance.choice((2, 5, 10, 20, 50)),
             "cache_size": self._chance.choice((4, 20, 200)),
+            "journal_size_limit": self._chance.choice((0, 20_000, 1_000_000)),
         }
         if synchronous:
             self._settings["synchronous"] = synchronous
         self._schema = OLD
         self._sent: dict[int, Request] = {}
         self._acknowledged: dict[int, Answer] = {}
-        self._seen: set[int] = set()  # after a cut, acknowledged or not: what is there has to stay
+        self._seen: set[int] = set()  # what was there after a cut, acknowledged or not, has to stay
         self.counts: Counter[str] = self._disk.counts
 
     def run(self) -> Counter[str]:
-        """Counts of what happened.
+        """Run it and return counts of what happened.
 
         Raises:
             Loss: a promise was broken.
@@ -142,58 +138,58 @@ class Seed:
             self._disk.unregister()
             shutil.rmtree(self._directory)
 
-    def _store(self) -> SmallStore:
-        return SmallStore(self._directory / "t.db", self._schema, self._disk.name, self._settings)
-
-    def _start(self, store: Store) -> Writer:
-        return self._writer_type(
-            store, queue_limit=1000, batch_rows=self._chance.choice((4, 30)), timeout=60, registry=CollectorRegistry()
-        )
+    def _open(self) -> SqliteDatabase:
+        limits = WriteLimits(rows=self._chance.choice((4, 30)), timeout=60)
+        with patch.object(self._engine, "DatabaseFile", partial(SmallFile, settings=self._settings)):
+            schema = Schema("t", self._schema, (TABLE,))
+            database: SqliteDatabase = self._engine.SqliteDatabase(
+                self._directory / "t.db", schema, limits, CollectorRegistry(), vfs=self._disk.name
+            )
+            return database
 
     def _life(self) -> None:
-        """Start, work until the power goes, or stop in peace and lose it then."""
+        """Start, and work until the power goes; or stop regularly, and lose the power after that."""
         try:
-            store = self._store()
-        except (Unstartable, apsw.Error) as error:
+            database = self._open()
+        except (CannotStart, apsw.Error) as error:
             if not self._disk.off:
                 raise Loss(f"does not start: {error}") from error
             self.counts["cut while starting"] += 1
             return
-        writer = self._start(store)
         for _ in range(self._chance.randint(1, 12)):
             again = [r for r in self._sent.values() if r.keyed and r.n not in self._acknowledged]
             requests = [self._request() for _ in range(self._chance.randint(1, 6))]
             if again and self._chance.random() < 0.5:
                 requests.append(self._chance.choice(again))
-            gevent.joinall([gevent.spawn(self._send, writer, request) for request in requests], raise_error=True)
-            self._between(store)
+            gevent.joinall([gevent.spawn(self._send, database, request) for request in requests], raise_error=True)
+            self._between(database.file)
             if self._disk.off:
                 break
         if not self._disk.off and self._chance.random() < 0.7:
             self._disk.cut()
-        self._stop(writer)
+        self._stop(database)
         if not self._disk.off:
             self._disk.cut()
 
-    def _between(self, store: Store) -> None:
-        """What else happens to a store, while nothing is being written."""
+    def _between(self, file: DatabaseFile) -> None:
+        """Do something else to the file while nothing is being written."""
         what = self._chance.random()
         try:
             if what < 0.1:
-                store.discard_log()
+                file.empty_log()
             elif what < 0.2:
-                store.reopen()
+                file.reopen()
         except apsw.Error as error:
             if not self._disk.off:
                 raise Loss(f"does not open again: {error}") from error
 
-    def _stop(self, writer: Writer) -> None:
+    def _stop(self, database: SqliteDatabase) -> None:
         try:
-            writer.close(10)
+            database.close(10)
         except apsw.Error as error:
             if not self._disk.off:
                 raise Loss(f"does not close: {error}") from error
-        writer._thread.kill()
+        database._thread.kill()
 
     def _request(self) -> Request:
         chance, n = self._chance, len(self._sent)
@@ -203,44 +199,44 @@ class Seed:
         self._sent[n] = request
         return request
 
-    def _send(self, writer: Writer, request: Request) -> None:
-        """What a client does; an answer that had not left when the power went is none."""
+    def _send(self, database: SqliteDatabase, request: Request) -> None:
+        """Send a request and note its answer. One that had not left when the power went does not count."""
         try:
-            answer = writer.write(request.run())
-        except (Problem, apsw.Error) as problem:
+            outcome: Answer | Kept = database.write(request.write())
+        except (StorageError, apsw.Error) as problem:
             if not self._disk.off:
                 raise Loss(f"write {request.n} was refused on a sound disk: {problem}") from problem
             return
         if not self._disk.off:
-            self._acknowledged[request.n] = answer
+            self._acknowledged[request.n] = outcome.answer if isinstance(outcome, Kept) else outcome
+            self.counts["replayed"] += isinstance(outcome, Kept)
             self.counts["acknowledged"] += 1
 
     def _recover(self) -> None:
-        """Start on what is left, check it, and see that it can be written."""
+        """Start on what is left, check it, and check that it can be written."""
         try:
-            store = self._store()
-        except (Unstartable, apsw.Error) as error:
+            database = self._open()
+        except (CannotStart, apsw.Error) as error:
             raise Loss(f"does not start after the cut: {error}") from error
-        writer = self._start(store)
         try:
-            self._check(store)
-            self._send(writer, self._request())
+            self._check(database)
+            self._send(database, self._request())
             for request in [r for r in self._sent.values() if r.keyed and r.n not in self._acknowledged]:
                 if self._chance.random() < 0.5:
-                    self._send(writer, request)
-            self._check(store)
-        except (Problem, apsw.Error) as error:
+                    self._send(database, request)
+            self._check(database)
+        except (StorageError, apsw.Error) as error:
             raise Loss(f"cannot be read after the cut: {error}") from error
         finally:
-            self._stop(writer)
+            self._stop(database)
 
-    def _check(self, store: Store) -> None:
-        if (found := store.read("PRAGMA integrity_check")) != [("ok",)]:
+    def _check(self, database: SqliteDatabase) -> None:
+        if (found := database.read("PRAGMA integrity_check")) != [("ok",)]:
             raise Loss(f"integrity_check: {found}")
         there: dict[int, list[tuple[int, int, bytes]]] = {}
-        for id, n, i, x in store.read("SELECT id, n, i, x FROM t ORDER BY id"):
+        for id, n, i, x in database.read("SELECT id, n, i, x FROM t ORDER BY id"):
             there.setdefault(n, []).append((id, i, x))
-        kept: dict[Any, Any] = dict(store.read("SELECT key, body FROM idempotency_keys"))
+        kept: dict[Any, Any] = dict(database.read("SELECT key, body FROM idempotency_keys"))
         if lost := self._acknowledged.keys() - there.keys():
             raise Loss(f"acknowledged and lost: {sorted(lost)}")
         if lost := self._seen - there.keys():
@@ -263,7 +259,7 @@ class Seed:
 
 
 def campaign(seed: int) -> tuple[int, Counter[str], str | None]:
-    """One seed: its number, its counts, what was lost."""
+    """Run one seed and return its number, its counts, and what was lost."""
     logging.disable(logging.CRITICAL)  # each cut would be logged as the fault of the disk that it is
     run = Seed(seed)
     try:

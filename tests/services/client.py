@@ -1,21 +1,21 @@
-"""What the tests of the services send, and how they judge an answer by the contract."""
+"""Requests for the tests of the services, and checks of an answer against the contract."""
 
 import itertools
 import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import apsw
 import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from ..fleet import Fleet, Process
+from testbed import Fleet, Process, databases
 
 TIMEOUT_S = 20
 JSON = {"Content-Type": "application/json"}
@@ -24,14 +24,20 @@ CHANGEABLE = pytest.mark.parametrize("name", ["users", "products"])
 # The contract's table of problems.
 STATUS = {
     "malformed-json": 400, "malformed-body": 400, "idempotency-key-invalid": 400, "unauthorized": 401, "not-found": 404,
-    "method-not-allowed": 405, "duplicate-email": 409, "precondition-failed": 412, "body-too-large": 413,
-    "unsupported-media-type": 415, "validation": 422, "unknown-reference": 422, "idempotency-key-reused": 422,
-    "overloaded": 503, "dependency-unavailable": 503, "storage-unavailable": 503, "outcome-unknown": 503, "internal": 500,
+    "method-not-allowed": 405, "duplicate-email": 409, "out-of-stock": 409, "in-use": 409, "precondition-failed": 412, "body-too-large": 413,
+    "unsupported-media-type": 415, "validation": 422, "unknown-reference": 422, "idempotency-key-reused": 422, "rate-limited": 429,
+    "overloaded": 503, "dependency-unavailable": 503, "stock-held": 503, "storage-unavailable": 503, "outcome-unknown": 503, "internal": 500,
 }  # fmt: skip
-WITH_RETRY_AFTER = {"overloaded", "dependency-unavailable", "storage-unavailable"}
-WITH_ERRORS = {"validation", "unknown-reference"}
+WITH_RETRY_AFTER = {"rate-limited", "overloaded", "dependency-unavailable", "stock-held", "storage-unavailable"}
+WITH_ERRORS = {"validation", "unknown-reference", "out-of-stock"}
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 MONEY = re.compile(r"\d+\.\d\d")
+# Regular expressions, class names, and sentences of pydantic, Werkzeug, gunicorn and Python's json.
+INTERNAL = re.compile(
+    r"\^|\\[a-z]|\(\?|Input should|instance of|\b(New(User|Product|Order)|(User|Product)Change|Batch|Decimal)\b|\w_type\b|\w(Error|Exception)\b"
+    r"|Extra inputs|Field required|Value error|at most \d+ item|If you entered the URL|method is not allowed for|requested URL"
+    r"|[Pp]ydantic|[Ww]erkzeug|gunicorn|Expecting (value|property|')|\(char \d+\)|Extra data|Unterminated string"
+)
 LONGEST_LINE = 30_000  # of a log: a message of 4,000 characters, escaped, and what stands around it
 
 Item = dict[str, Any]
@@ -41,7 +47,7 @@ local = threading.local()
 
 
 def session() -> requests.Session:
-    """The connections of this thread."""
+    """Return the connections of this thread."""
     if not hasattr(local, "session"):
         local.session = requests.Session()
         local.session.trust_env = False  # no proxy stands before a service
@@ -50,7 +56,7 @@ def session() -> requests.Session:
 
 
 def served(fleet: Fleet, name: str) -> Process:
-    """The process of the service with that name."""
+    """Return the process of the service with that name."""
     process: Process = getattr(fleet, name)
     return process
 
@@ -64,13 +70,13 @@ def new_product(**fields: Any) -> Item:
 
 
 def new_order(fleet: Fleet, **fields: Any) -> Item:
-    """The body of an order for a user and a product of its own."""
+    """Return the body of an order for a new user and a new product."""
     user, product = post(fleet.users, new_user()).json(), post(fleet.products, new_product()).json()
     return {"user_id": user["id"], "product_id": product["id"], "quantity": 2} | fields
 
 
 def new_item(fleet: Fleet, name: str) -> Item:
-    """The body of an item that the service accepts."""
+    """Return the body of an item that the service accepts."""
     return {"users": new_user, "products": new_product}[name]() if name != "orders" else new_order(fleet)
 
 
@@ -83,7 +89,7 @@ def encoded(body: Any) -> bytes:
 
 
 def send(process: Process, method: str, path: str, body: Any = None, **headers: str) -> requests.Response:
-    """One request; `If_Match="…"` is the header If-Match. A body that is not bytes is sent as JSON."""
+    """Send one request. `If_Match="…"` is the header If-Match. A body that is not bytes is sent as JSON."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     data = None if body is None else encoded(body)
     given = named if body is None else JSON | named
@@ -109,7 +115,7 @@ def delete(process: Process, id: int, **headers: str) -> requests.Response:
 
 
 def created(process: Process, body: Any, **headers: str) -> Item:
-    """The item that a POST made."""
+    """Create an item by POST and return it."""
     answer = post(process, body, **headers)
     assert answer.status_code == 201, answer.text
     item: Item = answer.json()
@@ -117,7 +123,7 @@ def created(process: Process, body: Any, **headers: str) -> Item:
 
 
 def everything(process: Process, query: str = "limit=1000") -> list[Item]:
-    """All items of a service, page after page."""
+    """Return all items of a service, read page by page."""
     path: str | None = f"/{process.service}?{query}"
     items: list[Item] = []
     while path:
@@ -128,19 +134,15 @@ def everything(process: Process, query: str = "limit=1000") -> list[Item]:
 
 
 def rows(process: Process) -> int:
-    """How many items lie in the database of a service, which was asked itself."""
-    db = apsw.Connection(str(process.database), flags=apsw.SQLITE_OPEN_READONLY)
-    try:
-        found = db.execute(f"SELECT count(*) FROM {process.service}").fetchall()
-        return int(found[0][0])
-    finally:
-        db.close()
+    """Return the number of items in the database of a service. The service is not asked."""
+    return int(databases.query(process, f"SELECT count(*) FROM {process.service}")[0][0])
 
 
 def refused(answer: "requests.Response | Reply", kind: str) -> Item:
-    """The answer is the problem of that kind, in the one shape; its JSON."""
+    """Check that an answer is a problem of that kind and has the one shape. Return its JSON."""
     assert answer.status_code == STATUS[kind], answer.content
     assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.content.endswith(b"}\n")
     problem: Item = answer.json()
     keys = {"type", "title", "status", "detail", "request_id"}
     assert set(problem) == (keys | {"errors"} if kind in WITH_ERRORS else keys)
@@ -153,31 +155,33 @@ def refused(answer: "requests.Response | Reply", kind: str) -> Item:
     for error in problem.get("errors", []):
         assert set(error) in ({"pointer", "detail"}, {"parameter", "detail"})
         assert error["detail"]
+    for text in (problem["detail"], *(error["detail"] for error in problem.get("errors", []))):
+        assert not INTERNAL.search(text), text
     return problem
 
 
 def pointers(problem: Item) -> list[str]:
-    """What the errors of a problem point to."""
+    """Return the pointers of the errors of a problem."""
     return [error["pointer"] for error in problem["errors"]]
 
 
 def well_formed(name: str, item: Item) -> bool:
-    """Whether an item has the contract's fields, each of its type, and no others."""
+    """Return whether an item has the contract's fields, each of its type, and no others."""
     id = item["id"]
     whole = isinstance(id, int) and id > 0 and TIME.fullmatch(item["created_at"]) is not None
     if name == "users":
         return whole and set(item) == {"id", "name", "email", "created_at"}
     if name == "products":
-        return (
-            whole and set(item) == {"id", "name", "price", "created_at"} and MONEY.fullmatch(item["price"]) is not None
-        )
+        whole = whole and (item["stock"] is None or type(item["stock"]) is int)
+        fields = {"id", "name", "price", "stock", "created_at"}
+        return whole and set(item) == fields and MONEY.fullmatch(item["price"]) is not None
     money = MONEY.fullmatch(item["unit_price"]) and MONEY.fullmatch(item["total"])
     fields = {"id", "user_id", "product_id", "quantity", "product_name", "unit_price", "total", "created_at"}
     return whole and set(item) == fields and money is not None
 
 
 def at_once(count: int, call: Callable[[], Result]) -> list[Result]:
-    """What `count` threads got that called at the same moment."""
+    """Call from `count` threads at the same moment and return their results."""
     barrier = threading.Barrier(count)
 
     def wait_and_call() -> Result:
@@ -189,7 +193,7 @@ def at_once(count: int, call: Callable[[], Result]) -> list[Result]:
 
 
 def metric(process: Process, sample: str, **labels: str) -> float:
-    """One number of /metrics; 0 where it has not been counted yet."""
+    """Return one number of /metrics; 0 where it has not been counted yet."""
     text = send(process, "GET", "/metrics").text
     found = [
         one.value for family in text_string_to_metric_families(text) for one in family.samples
@@ -199,20 +203,24 @@ def metric(process: Process, sample: str, **labels: str) -> float:
 
 
 def log_lines(process: Process) -> list[Item]:
-    """The log of a process; each line is one JSON object of bounded length."""
+    """Return the log of a process. Each line must be one JSON object of limited length."""
     lines = process.logged().splitlines()
     assert max(map(len, lines)) < LONGEST_LINE
     return [json.loads(line) for line in lines]
 
 
 def requests_logged(process: Process, request_id: str) -> list[Item]:
-    """The requests in the log of a process that had this id."""
-    return [line for line in log_lines(process) if line.get("request_id") == request_id and "path" in line]
+    """Return the requests with this id in the log of a process, after waiting a second for the first."""
+    deadline = time.monotonic() + 1
+    found: list[Item] = []
+    while not found and time.monotonic() < deadline:
+        found = [line for line in log_lines(process) if line.get("request_id") == request_id and "path" in line]
+    return found
 
 
 @dataclass
 class Reply:
-    """An answer as it came over a socket."""
+    """An answer as it was read from a socket."""
 
     status_code: int
     headers: dict[str, str]
@@ -223,7 +231,7 @@ class Reply:
 
 
 def raw(process: Process, sent: bytes) -> list[Reply]:
-    """Send bytes as they are, then nothing more; the answers until the service closes."""
+    """Send these bytes and nothing more. Return the answers until the service closes."""
     with socket.create_connection(("127.0.0.1", process.port), TIMEOUT_S) as connection:
         connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)
@@ -234,7 +242,7 @@ def raw(process: Process, sent: bytes) -> list[Reply]:
 
 
 def replies(received: bytes) -> list[Reply]:
-    """The answers in what was received, each by its Content-Length."""
+    """Split received bytes into answers by their Content-Length."""
     found = []
     while received:
         head, _, rest = received.partition(b"\r\n\r\n")

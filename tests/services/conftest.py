@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ..fleet import Fleet, Process
+from testbed import Fleet, Process
+
 from .client import log_lines
 
 Alone = Callable[..., Process]
@@ -21,6 +22,17 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         running.stop()
     for process in running.all:
         assert log_lines(process)
+
+
+@pytest.fixture(scope="session")
+def products(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """Products without orders, which would settle what it has not reserved itself."""
+    process = Process("products", "products_service.app:create_app()", tmp_path_factory.mktemp("products"), {})
+    try:
+        yield process.start()
+    finally:
+        process.stop()
+    assert log_lines(process)
 
 
 @pytest.fixture

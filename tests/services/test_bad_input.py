@@ -1,4 +1,4 @@
-"""Bodies that are no I-JSON, of the wrong type, of the wrong size: refused, and nothing written."""
+"""Bodies that are not I-JSON, or of the wrong type or size: refused, and nothing is written."""
 
 import json
 from typing import Any
@@ -6,15 +6,19 @@ from typing import Any
 import pytest
 import requests
 
-from ..fleet import Fleet
+from testbed import Fleet
+
 from .client import (
     JSON,
     SERVICES,
     TIMEOUT_S,
     created,
+    get,
     new_item,
     new_order,
+    new_product,
     new_user,
+    patch,
     pointers,
     post,
     raw,
@@ -51,19 +55,19 @@ NOT_I_JSON = {
 
 @SERVICES
 @pytest.mark.parametrize("case", NOT_I_JSON)
-def test_what_is_not_i_json_is_refused(fleet: Fleet, name: str, case: str) -> None:
+def test_rejects_a_body_that_is_not_i_json(fleet: Fleet, name: str, case: str) -> None:
     refused(post(served(fleet, name), NOT_I_JSON[case]), "malformed-json")
 
 
 @pytest.mark.parametrize(
     "case", ["empty", "NaN", "duplicate member", "lone high surrogate", "not UTF-8", "arrays 100,000 deep"]
 )
-def test_what_is_not_i_json_is_refused_by_changes_too(fleet: Fleet, case: str) -> None:
+def test_rejects_a_change_that_is_not_i_json(fleet: Fleet, case: str) -> None:
     user = created(fleet.users, new_user())
     refused(send(fleet.users, "PATCH", f"/users/{user['id']}", NOT_I_JSON[case]), "malformed-json")
 
 
-def test_no_json_that_was_refused_is_quoted_at_length(fleet: Fleet) -> None:
+def test_quotes_little_of_a_body_that_it_rejects(fleet: Fleet) -> None:
     for body in NOT_I_JSON.values():
         assert len(post(fleet.users, body).content) < 1000
 
@@ -71,7 +75,7 @@ def test_no_json_that_was_refused_is_quoted_at_length(fleet: Fleet) -> None:
 @pytest.mark.parametrize(
     "name", ["\\ud83d\\ude00", "\\u0041", "\\u00e9", "\\u2028", "\\ufffd", "\\ue000", "\\ufdcf", "\\ufdf0"]
 )
-def test_characters_that_i_json_allows_are_kept(fleet: Fleet, name: str) -> None:
+def test_keeps_characters_that_i_json_allows(fleet: Fleet, name: str) -> None:
     item = created(fleet.users, json.dumps(new_user(name="A$B")).replace("$", name).encode())
     assert item["name"] == json.loads(f'"A{name}B"')
 
@@ -79,24 +83,76 @@ def test_characters_that_i_json_allows_are_kept(fleet: Fleet, name: str) -> None
 @pytest.mark.parametrize("field", ["user_id", "product_id", "quantity"])
 @pytest.mark.parametrize(
     "value",
-    [b"0", b"-1", b"-0", b"1.0", b"1e0", b"10e-1", b'"1"', b"true", b"false", b"null", b"[]", b"[1]", b"{}", b'""', b"0.5",
+    [b"0", b"-1", b"-0", b"-0.0", b"0e0", b"1.5", b"15e-1", b"1.0000000000000000000000000000001", b"1e400", b"-1.0", b'"1"', b'"1.0"', b"true", b"false", b"null", b"[]", b"[1]", b"{}", b'""', b"0.5",
      b"9223372036854775808", b"18446744073709551617", b"1" * 5_000, b"-" + b"9" * 5_000, b"1e999999999", b"1e-999999999"],
     ids=lambda value: value[:24].decode(),
 )  # fmt: skip
-def test_what_is_no_whole_positive_number_is_refused(fleet: Fleet, field: str, value: bytes) -> None:
+def test_rejects_a_number_that_is_not_a_positive_integer(fleet: Fleet, field: str, value: bytes) -> None:
     order = json.dumps(new_order(fleet) | {field: "$"}).encode().replace(b'"$"', value)
     assert pointers(refused(post(fleet.orders, order), "validation")) == [f"/{field}"]
 
 
+@pytest.mark.parametrize("field", ["user_id", "product_id", "quantity"])
+@pytest.mark.parametrize(
+    "suffix", [b".0", b"e0", b"." + b"0" * 1000, b"0e-1", b".0E+0", b"00" * 50 + b"e-100"], ids=lambda s: s[:8].decode()
+)
+def test_reads_a_number_with_a_whole_value_as_an_integer(fleet: Fleet, field: str, suffix: bytes) -> None:
+    body = new_order(fleet)
+    written = json.dumps(body | {field: "$"}).encode().replace(b'"$"', b"%d%b" % (body[field], suffix))
+    order = created(fleet.orders, written)
+    assert {name: order[name] for name in body} == body
+    assert b'"%b":%d,' % (field.encode(), body[field]) in get(fleet.orders, f"/{order['id']}").content
+    (result,) = post(fleet.orders, b'{"items": [%b]}' % written, "/batch").json()["results"]
+    assert result["status"] == 201
+
+
+@pytest.mark.parametrize("value", [b"2.0", b"19.990", b"1e0"])
+def test_a_number_is_not_a_string_however_it_is_written(fleet: Fleet, value: bytes) -> None:
+    body = json.dumps(new_user(name="$")).encode().replace(b'"$"', value)
+    assert pointers(refused(post(fleet.users, body), "validation")) == ["/name"]
+
+
 @pytest.mark.parametrize(("quantity", "status"), [(1, 201), (10_000, 201), (10_001, 422), (0, 422)])
-def test_a_quantity_is_from_1_to_10000(fleet: Fleet, quantity: int, status: int) -> None:
+def test_accepts_a_quantity_from_1_to_10000(fleet: Fleet, quantity: int, status: int) -> None:
     assert post(fleet.orders, new_order(fleet, quantity=quantity)).status_code == status
 
 
 @pytest.mark.parametrize("field", ["name", "email"])
 @pytest.mark.parametrize("value", [True, 1, 1.0, None, [], {}, ["a@b"], {"a": "b"}])
-def test_nothing_is_made_into_text(fleet: Fleet, field: str, value: Any) -> None:
+def test_converts_no_other_value_to_a_string(fleet: Fleet, field: str, value: Any) -> None:
     assert pointers(refused(post(fleet.users, new_user(**{field: value})), "validation")) == [f"/{field}"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\u200b",
+        "\u3164\u3164",
+        " \u2800 ",
+        "\u115f\u1160\uffa0",
+        "\u00ad",
+        "\u2060\ufeff",
+        "\ue000",
+        "\U000e0041",
+        "\u0378",
+        "\x07",
+        "",
+    ],
+)
+def test_rejects_a_name_without_a_visible_character(fleet: Fleet, name: str) -> None:
+    user, product = created(fleet.users, new_user()), created(fleet.products, new_product())
+    for answer in (
+        post(fleet.users, new_user(name=name)), post(fleet.products, new_product(name=name)),
+        patch(fleet.users, user["id"], {"name": name}), patch(fleet.products, product["id"], {"name": name}),
+    ):  # fmt: skip
+        assert pointers(refused(answer, "validation")) == ["/name"]
+
+
+@pytest.mark.parametrize(
+    "name", ["\u200b!", "a\u3164", "\u0301", "☃", "1", "\u2060é", "😀", "§", "中", "\u200d🏳\ufe0f"]
+)
+def test_accepts_a_name_with_one_visible_character(fleet: Fleet, name: str) -> None:
+    assert created(fleet.users, new_user(name=name))["name"] == name
 
 
 @SERVICES
@@ -106,7 +162,7 @@ def test_nothing_is_made_into_text(fleet: Fleet, field: str, value: Any) -> None
      "application/json; charset=utf-16", "application/json; charset=latin-1", "application/problem+json", "application/jsonx",
      "application/json, text/plain", "json", "*/*"],
 )  # fmt: skip
-def test_only_json_in_utf_8_is_taken(fleet: Fleet, name: str, content_type: str | None) -> None:
+def test_rejects_a_body_that_is_not_json_in_utf_8(fleet: Fleet, name: str, content_type: str | None) -> None:
     process, body = served(fleet, name), json.dumps(new_item(fleet, name)).encode()
     headers = {} if content_type is None else {"Content-Type": content_type}
     for path in (f"/{name}", f"/{name}/batch"):
@@ -119,40 +175,40 @@ def test_only_json_in_utf_8_is_taken(fleet: Fleet, name: str, content_type: str 
     ["application/json", "Application/JSON", "application/json;charset=utf-8", "application/json; charset=UTF-8",
      'application/json; charset="utf-8"', "application/json ; charset=utf-8", "application/json; profile=x"],
 )  # fmt: skip
-def test_json_may_be_named_in_any_of_its_ways(fleet: Fleet, content_type: str) -> None:
+def test_accepts_each_way_to_declare_json(fleet: Fleet, content_type: str) -> None:
     created(fleet.users, new_user(), Content_Type=content_type)
 
 
 @SERVICES
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "zstd", "gzip, gzip"])
-def test_a_compressed_body_is_not_taken(fleet: Fleet, name: str, encoding: str) -> None:
+def test_rejects_a_compressed_body(fleet: Fleet, name: str, encoding: str) -> None:
     refused(post(served(fleet, name), new_item(fleet, name), Content_Encoding=encoding), "unsupported-media-type")
 
 
 @pytest.mark.parametrize("encoding", ["identity", "Identity", ""])
-def test_a_body_that_says_it_is_not_compressed_is_taken(fleet: Fleet, encoding: str) -> None:
+def test_accepts_a_body_that_declares_no_compression(fleet: Fleet, encoding: str) -> None:
     created(fleet.users, new_user(), Content_Encoding=encoding)
 
 
 @pytest.mark.parametrize("limit", [1, 1024, 8191, 8192, 8193])
-def test_a_body_in_chunks_has_a_small_limit_too(alone: Alone, limit: int) -> None:
+def test_applies_a_small_limit_to_a_chunked_body(alone: Alone, limit: int) -> None:
     users = alone("users", MAX_BODY_BYTES=str(limit))
     head = b"POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-    # No more than the service takes off a connection before it closes: then its answer cannot be lost.
+    # No more than the service reads before it closes the connection: otherwise its answer could be lost.
     for size, kind in ((limit, "malformed-json"), (limit + 1, "body-too-large"), (60_000, "body-too-large")):
         answers = raw(users, head + b"%x\r\n" % size + b" " * size + b"\r\n0\r\n\r\n")
         refused(answers[0], kind)
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/merge-patch+json"])
-def test_a_change_is_json_too(fleet: Fleet, content_type: str) -> None:
+def test_rejects_a_change_that_is_not_declared_as_json(fleet: Fleet, content_type: str) -> None:
     user = created(fleet.users, new_user())
     answer = send(fleet.users, "PATCH", f"/users/{user['id']}", {"name": "B"}, Content_Type=content_type)
     refused(answer, "unsupported-media-type")
 
 
 @SERVICES
-def test_a_body_may_have_a_mebibyte_and_not_a_byte_more(fleet: Fleet, name: str) -> None:
+def test_accepts_a_body_of_one_mebibyte_and_no_byte_more(fleet: Fleet, name: str) -> None:
     process = served(fleet, name)
     body = json.dumps(new_item(fleet, name)).encode().ljust(MIB)
     refused(post(process, body + b" "), "body-too-large")
@@ -161,7 +217,7 @@ def test_a_body_may_have_a_mebibyte_and_not_a_byte_more(fleet: Fleet, name: str)
 
 
 @SERVICES
-def test_a_body_without_a_length_may_have_a_mebibyte_too(fleet: Fleet, name: str) -> None:
+def test_accepts_a_chunked_body_of_one_mebibyte_and_no_byte_more(fleet: Fleet, name: str) -> None:
     url = f"{served(fleet, name).url}/{name}"
     body = json.dumps(new_item(fleet, name)).encode().ljust(MIB)
 
@@ -173,14 +229,14 @@ def test_a_body_without_a_length_may_have_a_mebibyte_too(fleet: Fleet, name: str
     assert chunked(body[:100], body[100:]).status_code == 201
 
 
-def test_a_change_has_the_same_limit(fleet: Fleet) -> None:
+def test_applies_the_same_limit_to_a_change(fleet: Fleet) -> None:
     user = created(fleet.users, new_user())
     body = b'{"name": "B"}'.ljust(MIB)
     refused(send(fleet.users, "PATCH", f"/users/{user['id']}", body + b" "), "body-too-large")
     assert send(fleet.users, "PATCH", f"/users/{user['id']}", body).status_code == 200
 
 
-def test_hundreds_of_wrong_bodies_leave_the_service_as_it_was(fleet: Fleet) -> None:
+def test_hundreds_of_wrong_bodies_change_nothing(fleet: Fleet) -> None:
     first = created(fleet.users, new_user())["id"]
     for _ in range(5):
         for body in NOT_I_JSON.values():

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from ..fleet import Fleet
+from testbed import Fleet
+
 from .client import (
     SERVICES,
     created,
@@ -73,14 +74,15 @@ def test_an_item_that_is_wrong_falls_alone(fleet: Fleet, name: str) -> None:
     ]
 
 
-def test_of_equal_addresses_in_one_batch_the_first_is_taken(fleet: Fleet) -> None:
+def test_of_equal_addresses_in_one_batch_the_first_is_taken(fleet: Fleet, services_on: str) -> None:
     taken, twin = created(fleet.users, new_user()), new_user()
     items = [twin, twin, twin | {"email": twin["email"].upper()}, {"name": "B", "email": taken["email"]}, new_user()]
     answer = post(fleet.users, {"items": items}, "/batch")
     results = answer.json()["results"]
     duplicate = "duplicate-email"
     assert judged(results, answer.headers["X-Request-ID"]) == [None, duplicate, duplicate, duplicate, None]
-    assert results[4]["item"]["id"] == results[0]["item"]["id"] + 1  # those that fell used no ids
+    if services_on == "sqlite":  # those that fell used no ids; PostgreSQL gives the ids of a group before it knows
+        assert results[4]["item"]["id"] == results[0]["item"]["id"] + 1
 
 
 def test_orders_are_checked_each_for_itself(fleet: Fleet) -> None:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from ..fleet import Fleet
+from testbed import Fleet
+
 from .client import (
     CHANGEABLE,
     at_once,

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from ..fleet import Fleet
+from testbed import Fleet
+
 from .client import SERVICES, created, get, new_item, new_user, pointers, post, refused, send, served, well_formed
 
 

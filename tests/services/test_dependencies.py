@@ -14,9 +14,9 @@ from typing import Any, cast
 import pytest
 import requests
 
-from orders_service.lookups import Session
+from orders_service.upstream.transport import Session
+from testbed import Fleet, Process, wait_until
 
-from ..fleet import Fleet, Process, wait_until
 from .client import created, everything, get, metric, new_key, new_order, post, refused, rows, send
 
 LOOKUP_TIMEOUT_S = 1.0
@@ -65,6 +65,9 @@ class Fake:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                if "/reservations" in self.path:  # orders looks through them now and then
+                    self.wfile.write(page())
+                    return
                 fake.asked.append(self.path)
                 if fake.endless[1]:
                     self.pour(*fake.endless)
@@ -285,15 +288,15 @@ def test_who_answers_without_end_and_without_a_pause_keeps_nobody_waiting(sound:
 
 def test_a_failed_attempt_is_repeated_within_the_deadline(sound: Shop) -> None:
     counted = {
-        outcome: metric(sound.orders, "lookup_attempts_total", service="users", outcome=outcome)
+        outcome: metric(sound.orders, "lookup_attempts_total", dependency="users", outcome=outcome)
         for outcome in ("ok", "failed")
     }
     sound.users.first = [b"nonsense", http(b"{}", status="500 Oops")]
     assert post(sound.orders, ORDER).status_code == 201
     assert sound.users.asked == ["/users?ids=1"] * 3
     assert sound.products.asked == ["/products?ids=1"]
-    assert metric(sound.orders, "lookup_attempts_total", service="users", outcome="ok") == counted["ok"] + 1
-    assert metric(sound.orders, "lookup_attempts_total", service="users", outcome="failed") == counted["failed"] + 2
+    assert metric(sound.orders, "lookup_attempts_total", dependency="users", outcome="ok") == counted["ok"] + 1
+    assert metric(sound.orders, "lookup_attempts_total", dependency="users", outcome="failed") == counted["failed"] + 2
 
 
 def test_an_open_circuit_asks_no_more_and_closes_by_itself(tmp_path: Path) -> None:
@@ -304,10 +307,13 @@ def test_an_open_circuit_asks_no_more_and_closes_by_itself(tmp_path: Path) -> No
         for _ in range(3):
             refused(post(orders, ORDER), "dependency-unavailable")
         assert len(users.asked) == 3
-        assert metric(orders, "lookup_attempts_total", service="users", outcome="failed") == 3
+        assert metric(orders, "lookup_attempts_total", dependency="users", outcome="failed") == 3
+        assert metric(orders, "lookup_circuit_open", dependency="users") == 1
+        assert metric(orders, "lookup_circuit_open", dependency="products") == 0
         users.answer = page(USER)
         wait_until(lambda: post(orders, ORDER).status_code == 201, timeout=10, what="an order")
         assert len(users.asked) == 4
+        assert metric(orders, "lookup_circuit_open", dependency="users") == 0
         assert len(everything(orders)) == 1
     finally:
         users.close()

@@ -1,4 +1,4 @@
-"""Requests that are right as HTTP and wrong otherwise, each in its own way: refused by name, nothing written, nobody kept waiting."""
+"""Requests that are valid HTTP and hostile otherwise: each is refused with its problem, and nothing is written."""
 
 import json
 import time
@@ -7,20 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ..fleet import Fleet
-from .client import (
-    SERVICES,
-    created,
-    log_lines,
-    new_key,
-    new_user,
-    post,
-    raw,
-    refused,
-    rows,
-    send,
-    served,
-)
+from testbed import Fleet, wait_until
+
+from .client import SERVICES, created, log_lines, new_key, new_user, post, raw, refused, rows, send, served
 
 MIB = 1 << 20
 SECOND = 1.0
@@ -29,8 +18,8 @@ USER = b'{"name":"A","email":"hostile@example.com"}'
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_written_and_all_are_well(fleet: Fleet) -> Iterator[None]:
-    """Around every test here: no row more or less, no answer of 500, and each service is ready."""
+def check_that_nothing_is_written(fleet: Fleet) -> Iterator[None]:
+    """Check around every test: no row more or less, no answer of 500, and each service is ready."""
     before = [rows(process) for process in fleet.all]
     failures = [process.logged().count('"status":500') for process in fleet.all]
     yield
@@ -41,7 +30,7 @@ def nothing_is_written_and_all_are_well(fleet: Fleet) -> Iterator[None]:
 
 
 def asked(line: bytes, *fields: bytes, body: bytes = b"") -> bytes:
-    """A request to `line`, after which the connection closes."""
+    """Return a request with this request line, after which the connection closes."""
     return b"\r\n".join([line + b" HTTP/1.1", b"Host: x", b"Connection: close", *fields, b"", body])
 
 
@@ -49,7 +38,7 @@ def sized(body: bytes) -> bytes:
     return b"Content-Length: %d" % len(body)
 
 
-# What takes longest to read, of the largest size; each with the problem that it is.
+# The bodies that take longest to read, of the largest size, each with its problem.
 LARGE = {
     "lists": (b"[" + b"[]," * (MIB // 3 - 1) + b"[]]", "validation"),
     "objects": (b"[" + b"{}," * (MIB // 3 - 1) + b"{}]", "validation"),
@@ -80,7 +69,7 @@ LARGE = {
 
 
 @pytest.mark.parametrize("case", LARGE)
-def test_a_large_body_is_refused_and_others_are_answered_meanwhile(fleet: Fleet, case: str) -> None:
+def test_refuses_a_costly_body_and_answers_others_meanwhile(fleet: Fleet, case: str) -> None:
     body, kind = LARGE[case]
     slowest = 0.0
     with ThreadPoolExecutor(1) as pool:
@@ -96,14 +85,14 @@ def test_a_large_body_is_refused_and_others_are_answered_meanwhile(fleet: Fleet,
 
 
 @pytest.mark.parametrize("case", ["lists", "members", "decimals", "one member again and again", "brackets"])
-def test_of_a_batch_it_is_refused_too(fleet: Fleet, case: str) -> None:
+def test_refuses_a_costly_batch(fleet: Fleet, case: str) -> None:
     body, kind = LARGE[case]
     refused(post(fleet.users, body, "/batch"), kind)
     inside = b'{"items": [' + body[: MIB - 20] + b"]}"
     refused(post(fleet.users, inside, "/batch"), kind if len(body) <= MIB - 20 else "malformed-json")
 
 
-def test_members_that_nobody_knows_are_told_of_up_to_a_number(fleet: Fleet) -> None:
+def test_reports_at_most_twenty_unknown_members(fleet: Fleet) -> None:
     for count in (50, 100, 101, 5000):
         answer = post(fleet.users, dict.fromkeys(map(str, range(count)), 0))
         assert len(refused(answer, "validation")["errors"]) <= 20
@@ -124,7 +113,7 @@ def test_members_that_nobody_knows_are_told_of_up_to_a_number(fleet: Fleet) -> N
         "0." + "0" * 100_000 + "1",
     ],
 )
-def test_a_price_is_no_number_without_end(fleet: Fleet, exponent: str) -> None:
+def test_rejects_an_endless_price_quickly(fleet: Fleet, exponent: str) -> None:
     began = time.monotonic()
     answer = post(fleet.products, b'{"name": "Tea", "price": ' + exponent.encode() + b"}")
     if exponent != "0e999999999":  # which is 0.00, written at length
@@ -143,7 +132,7 @@ METHODS = {
 
 
 @SERVICES
-def test_every_route_names_its_methods_when_asked_with_another(fleet: Fleet, name: str) -> None:
+def test_a_wrong_method_is_answered_with_the_allowed_ones(fleet: Fleet, name: str) -> None:
     process = served(fleet, name)
     changeable = name != "orders"
     known = METHODS | {f"/{name}": "GET POST", f"/{name}/1": "GET PATCH DELETE" if changeable else "GET"}
@@ -159,7 +148,7 @@ def test_every_route_names_its_methods_when_asked_with_another(fleet: Fleet, nam
 
 
 @SERVICES
-def test_head_and_options_are_answered_on_every_route_without_a_body(fleet: Fleet, name: str) -> None:
+def test_head_and_options_have_no_body_on_any_route(fleet: Fleet, name: str) -> None:
     process = served(fleet, name)
     for path in (*METHODS, f"/{name}", f"/{name}/0", f"/{name}?limit=0", "/nothing"):
         whole = send(process, "GET", path)
@@ -182,7 +171,7 @@ PATHS = [
 
 
 @SERVICES
-def test_no_trick_with_a_path_finds_anything(fleet: Fleet, name: str) -> None:
+def test_a_tricky_path_finds_nothing(fleet: Fleet, name: str) -> None:
     for path in [*(path.replace("{}", name) for path in PATHS), f"/{name.upper()}/1", f"/{name.title()}", "/LIVEZ"]:
         (answer,) = raw(served(fleet, name), asked(b"GET " + path.encode()))
         refused(answer, "not-found")
@@ -197,14 +186,14 @@ def test_no_trick_with_a_path_finds_anything(fleet: Fleet, name: str) -> None:
      "x" * 7000, "&".join(f"{number}=" for number in range(1200)), "&".join(["limit=1"] * 800), "%" * 7000, "a&" * 3500],
     ids=lambda query: query[:20],
 )  # fmt: skip
-def test_no_trick_with_a_query_gets_a_list(fleet: Fleet, name: str, query: str) -> None:
+def test_rejects_a_tricky_query(fleet: Fleet, name: str, query: str) -> None:
     answer, *_ = raw(served(fleet, name), asked(f"GET /{name}?{query}".encode()))
     assert len(refused(answer, "validation")["errors"]) <= 20
     assert len(answer.content) < 10_000
 
 
 @SERVICES
-def test_writes_take_no_query(fleet: Fleet, name: str) -> None:
+def test_rejects_a_query_on_writes(fleet: Fleet, name: str) -> None:
     process, body = served(fleet, name), json.dumps(new_item_without_rows(name)).encode()
     for path in (f"/{name}?x=1", f"/{name}/batch?limit=1"):
         (answer,) = raw(process, asked(b"POST " + path.encode(), JSON_TYPE, sized(body), body=body))
@@ -215,7 +204,7 @@ def test_writes_take_no_query(fleet: Fleet, name: str) -> None:
 
 
 def new_item_without_rows(name: str) -> dict[str, object]:
-    """A body that is right, of nothing that must be made before."""
+    """Return a valid body that needs no other item."""
     return {
         "users": {"name": "A", "email": "query@example.com"},
         "products": {"name": "A", "price": "1"},
@@ -251,9 +240,7 @@ CONDITIONS = [
 
 
 @pytest.mark.parametrize("condition", CONDITIONS, ids=lambda condition: condition[:12])
-def test_a_condition_that_is_not_met_or_cannot_be_read_lets_no_write_through(
-    unchanged: int, fleet: Fleet, condition: str
-) -> None:
+def test_an_unmet_or_unreadable_condition_prevents_the_write(unchanged: int, fleet: Fleet, condition: str) -> None:
     field = b"If-Match: " + condition.encode("latin-1")
     body = b'{"name":"B"}'
     for sent in (
@@ -264,7 +251,7 @@ def test_a_condition_that_is_not_met_or_cannot_be_read_lets_no_write_through(
 
 
 @pytest.mark.parametrize("condition", CONDITIONS, ids=lambda condition: condition[:12])
-def test_of_a_read_it_is_no_error(unchanged: int, fleet: Fleet, condition: str) -> None:
+def test_an_unreadable_condition_does_not_prevent_a_read(unchanged: int, fleet: Fleet, condition: str) -> None:
     sent = asked(b"GET /users/%d" % unchanged, b"If-None-Match: " + condition.encode("latin-1"))
     assert raw(fleet.users, sent)[0].status_code in (200, 304)
 
@@ -284,7 +271,7 @@ def unchanged(fleet: Fleet) -> int:
      b"multipart/form-data; boundary=" + b"x" * 3000, b"text/json; charset=utf-8", b"application/json\xa0"],
     ids=lambda value: repr(value[:30]),
 )  # fmt: skip
-def test_no_trick_with_a_media_type_gets_a_body_read(fleet: Fleet, content_type: bytes) -> None:
+def test_rejects_a_tricky_media_type(fleet: Fleet, content_type: bytes) -> None:
     sent = asked(b"POST /users", b"Content-Type: " + content_type, sized(USER), body=USER)
     refused(raw(fleet.users, sent)[0], "unsupported-media-type")
 
@@ -298,7 +285,7 @@ def test_no_trick_with_a_media_type_gets_a_body_read(fleet: Fleet, content_type:
      [JSON_TYPE, b"Transfer-Encoding: \x0bchunked"], [JSON_TYPE, b"Transfer-Encoding: chunked", sized(USER)]],
     ids=lambda fields: repr(fields[-1][:30]),
 )  # fmt: skip
-def test_no_trick_with_fields_gets_a_body_read(fleet: Fleet, fields: list[bytes]) -> None:
+def test_rejects_tricky_header_fields(fleet: Fleet, fields: list[bytes]) -> None:
     answer, *_ = raw(fleet.users, asked(b"POST /users", *fields, body=USER))
     refused(answer, "malformed-body")
 
@@ -309,7 +296,7 @@ def test_no_trick_with_fields_gets_a_body_read(fleet: Fleet, fields: list[bytes]
      b"+1\r\nx\r\n0\r\n\r\n", b"\r\n1\r\nx\r\n0\r\n\r\n", b"1\r\nxy\r\n0\r\n\r\n", b"0\r\nX: " + b"a" * 30_000, b"0\r\nContent-Length: 5\r\n\r\n", b"0\r\nX : a\r\n\r\n", b"0\r\nX\r\n\r\n"],
     ids=lambda chunks: repr(chunks[:16]),
 )  # fmt: skip
-def test_no_trick_with_chunks_gets_a_body_read(fleet: Fleet, chunks: bytes) -> None:
+def test_rejects_tricky_chunks(fleet: Fleet, chunks: bytes) -> None:
     answer, *_ = raw(fleet.users, asked(b"POST /users", JSON_TYPE, b"Transfer-Encoding: chunked", body=chunks))
     refused(answer, "malformed-body")
 
@@ -321,7 +308,7 @@ def test_no_trick_with_chunks_gets_a_body_read(fleet: Fleet, chunks: bytes) -> N
      b"GET http://[x/users HTTP/1.1", b"A" * 100 + b" /users HTTP/1.1", b"GET /us\x00ers HTTP/1.1", b"GET /users?\xff HTTP/1.1", b"\x00\x01\x02", b"GET /users HTTP/1.1 HTTP/1.1"],
     ids=lambda line: repr(line[:30]),
 )  # fmt: skip
-def test_no_trick_with_a_request_line_is_answered_otherwise_than_by_a_problem(fleet: Fleet, line: bytes) -> None:
+def test_rejects_a_tricky_request_line_with_a_problem(fleet: Fleet, line: bytes) -> None:
     (answer,) = raw(fleet.users, line + b"\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert answer.status_code in (400, 405)
     refused(answer, "method-not-allowed" if answer.status_code == 405 else "malformed-body")
@@ -330,12 +317,12 @@ def test_no_trick_with_a_request_line_is_answered_otherwise_than_by_a_problem(fl
 @pytest.mark.parametrize(
     "target", [b"http://x/users", b"HTTP://X/users", b"http://user:secret@x/users", b"/users#x", b"/%75sers"]
 )
-def test_another_spelling_of_a_target_that_http_allows_is_the_same_target(fleet: Fleet, target: bytes) -> None:
+def test_accepts_every_spelling_of_a_target_that_http_allows(fleet: Fleet, target: bytes) -> None:
     (answer,) = raw(fleet.users, asked(b"GET " + target))
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
 
 
-def test_an_expectation_is_met_or_refused_and_a_body_too_large_is_said_so(fleet: Fleet) -> None:
+def test_a_too_large_body_is_refused_with_an_expectation_too(fleet: Fleet) -> None:
     answers = raw(fleet.users, asked(b"POST /users", JSON_TYPE, b"Expect: 100-continue", b"Content-Length: 99999999"))
     refused(answers[-1], "body-too-large")
     old = b"POST /users HTTP/1.0\r\n" + JSON_TYPE + b"\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n{}"
@@ -351,11 +338,11 @@ def test_an_expectation_is_met_or_refused_and_a_body_too_large_is_said_so(fleet:
      asked(b"POST /users", JSON_TYPE, b"Transfer-Encoding: chunked", body=b"SECRET: x\r\n")],
     ids=lambda sent: repr(sent[:40]),
 )  # fmt: skip
-def test_every_request_leaves_a_line_and_no_line_quotes_what_may_be_a_secret(fleet: Fleet, sent: bytes) -> None:
+def test_logs_every_request_and_quotes_no_secret(fleet: Fleet, sent: bytes) -> None:
     secret = new_key().encode()
     before = len(log_lines(fleet.users))
     raw(fleet.users, sent.replace(b"SECRET", secret))
-    lines = log_lines(fleet.users)
+    lines = wait_until(lambda: (found := log_lines(fleet.users))[before:] and found, what="the line of it")
     assert len(lines) == before + 1
     assert secret.decode() not in fleet.users.logged()
     assert lines[-1]["request_id"]
@@ -377,7 +364,7 @@ FORGERIES = [
 ]
 
 
-def test_nothing_that_a_client_names_breaks_a_line_or_reaches_a_terminal(fleet: Fleet) -> None:
+def test_no_text_of_a_client_breaks_a_log_line_or_reaches_a_terminal(fleet: Fleet) -> None:
     for forged in FORGERIES:
         raw(fleet.users, asked(f"GET /users/{forged}%7B%22level%22:%22forged%22".encode()))
         raw(fleet.users, asked(b"BREW /" + forged.encode()))
@@ -395,7 +382,7 @@ def test_nothing_that_a_client_names_breaks_a_line_or_reaches_a_terminal(fleet: 
     assert all(character.isprintable() or character == "\n" for character in fleet.users.logged())
 
 
-def test_labels_of_metrics_are_few_whatever_is_asked_for(fleet: Fleet) -> None:
+def test_requests_cannot_add_metric_labels(fleet: Fleet) -> None:
     for number in range(50):
         for line in (b"GET /nothing-%d", b"BREW-%d /users", b"GET /users/%d000000", b"PUT /users/%d"):
             raw(fleet.users, asked(line % number))

@@ -1,12 +1,13 @@
 """Idempotency-Key: a request that is sent again is answered again, not done again."""
 
+import json
 import time
 
-import apsw
 import pytest
 import requests
 
-from ..fleet import Fleet, Process, wait_until
+from testbed import Fleet, Process, databases, wait_until
+
 from .client import (
     CHANGEABLE,
     SERVICES,
@@ -32,16 +33,12 @@ DAY_S = 24 * 3600
 
 
 def last_id(process: Process) -> int:
-    """The id of the newest item; 0 where there is none."""
-    db = apsw.Connection(str(process.database), flags=apsw.SQLITE_OPEN_READONLY)
-    try:
-        return int(db.execute(f"SELECT ifnull(max(id), 0) FROM {process.service}").fetchall()[0][0])
-    finally:
-        db.close()
+    """Return the id of the newest item; 0 where there is none."""
+    return int(databases.query(process, f"SELECT coalesce(max(id), 0) FROM {process.service}")[0][0])
 
 
 def assert_replayed(again: requests.Response, first: requests.Response) -> None:
-    """The second answer is the first one, to the byte, and says so."""
+    """Check that the second answer is the first one, byte by byte, and says so."""
     assert (again.status_code, again.content) == (first.status_code, first.content)
     assert "Idempotency-Replayed" not in first.headers
     assert again.headers["Idempotency-Replayed"] == "true"
@@ -51,12 +48,11 @@ def assert_replayed(again: requests.Response, first: requests.Response) -> None:
 
 def age_keys(process: Process, seconds: int) -> None:
     """Make all kept answers of a stopped service older."""
-    with apsw.Connection(str(process.database)) as db:
-        db.execute("UPDATE idempotency_keys SET created_at = created_at - ?", (seconds,))
+    databases.query(process, "UPDATE idempotency_keys SET created_at = created_at - ?", (seconds,))
 
 
 @SERVICES
-def test_a_retry_with_its_key_is_answered_and_not_done_again(fleet: Fleet, name: str) -> None:
+def test_a_retry_with_the_same_key_gets_the_first_answer(fleet: Fleet, name: str) -> None:
     process, body, key = served(fleet, name), new_item(fleet, name), new_key()
     first = post(process, body, Idempotency_Key=key)
     assert first.status_code == 201
@@ -66,14 +62,14 @@ def test_a_retry_with_its_key_is_answered_and_not_done_again(fleet: Fleet, name:
 
 
 @pytest.mark.parametrize("name", ["products", "orders"])
-def test_without_a_key_or_with_another_one_a_request_is_done_again(fleet: Fleet, name: str) -> None:
+def test_a_request_without_a_key_or_with_another_key_is_done_again(fleet: Fleet, name: str) -> None:
     process, body = served(fleet, name), new_item(fleet, name)
     keyed = [created(process, body, Idempotency_Key=new_key())["id"] for _ in range(2)]
     assert len({created(process, body)["id"], created(process, body)["id"], *keyed}) == 4
 
 
 @SERVICES
-def test_the_same_key_with_another_body_is_refused(fleet: Fleet, name: str) -> None:
+def test_refuses_the_same_key_with_another_body(fleet: Fleet, name: str) -> None:
     process, key = served(fleet, name), new_key()
     first = post(process, new_item(fleet, name), Idempotency_Key=key)
     refused(post(process, new_item(fleet, name), Idempotency_Key=key), "idempotency-key-reused")
@@ -81,14 +77,14 @@ def test_the_same_key_with_another_body_is_refused(fleet: Fleet, name: str) -> N
 
 
 @SERVICES
-def test_the_same_key_on_another_path_is_refused(fleet: Fleet, name: str) -> None:
+def test_refuses_the_same_key_on_another_path(fleet: Fleet, name: str) -> None:
     process, key, item = served(fleet, name), new_key(), new_item(fleet, name)
     batch = {"items": [item]}
     assert post(process, batch, "/batch", Idempotency_Key=key).status_code == 200
     refused(post(process, item, Idempotency_Key=key), "idempotency-key-reused")
 
 
-def test_a_key_is_of_the_service_that_it_was_sent_to(fleet: Fleet) -> None:
+def test_each_service_has_keys_of_its_own(fleet: Fleet) -> None:
     key = new_key()
     for name in ("users", "products", "orders"):
         answer = post(served(fleet, name), new_item(fleet, name), Idempotency_Key=key)
@@ -97,7 +93,7 @@ def test_a_key_is_of_the_service_that_it_was_sent_to(fleet: Fleet) -> None:
 
 
 @CHANGEABLE
-def test_the_first_answer_comes_again_after_the_item_was_changed_or_deleted(fleet: Fleet, name: str) -> None:
+def test_replays_the_first_answer_after_the_item_was_changed_or_deleted(fleet: Fleet, name: str) -> None:
     process, body, key = served(fleet, name), new_item(fleet, name), new_key()
     first = post(process, body, Idempotency_Key=key)
     id = first.json()["id"]
@@ -109,7 +105,7 @@ def test_the_first_answer_comes_again_after_the_item_was_changed_or_deleted(flee
     refused(get(process, f"/{id}"), "not-found")
 
 
-def test_a_key_is_remembered_over_a_stop_and_over_a_crash(own_fleet: Fleet) -> None:
+def test_keys_survive_a_stop_and_a_crash(own_fleet: Fleet) -> None:
     sent = [(process, new_item(own_fleet, process.service)) for process in own_fleet.all]
     first = [post(process, body, Idempotency_Key="k") for process, body in sent]
     own_fleet.users.stop()
@@ -121,7 +117,7 @@ def test_a_key_is_remembered_over_a_stop_and_over_a_crash(own_fleet: Fleet) -> N
         assert_replayed(post(process, body, Idempotency_Key="k"), answer)
 
 
-def test_an_order_is_answered_again_while_users_and_products_are_down(own_fleet: Fleet) -> None:
+def test_replays_an_order_while_users_and_products_are_down(own_fleet: Fleet) -> None:
     body, orders = new_item(own_fleet, "orders"), own_fleet.orders
     first, batch = post(orders, body, Idempotency_Key="k"), {"items": [body]}
     many = post(orders, batch, "/batch", Idempotency_Key="b")
@@ -136,12 +132,12 @@ def test_an_order_is_answered_again_while_users_and_products_are_down(own_fleet:
     again = wait_until(
         lambda: (a := post(orders, body, Idempotency_Key="new")).status_code == 201 and a, what="an order"
     )
-    assert "Idempotency-Replayed" not in again.headers  # what was refused was not remembered
+    assert "Idempotency-Replayed" not in again.headers  # a 503 is not kept under its key
     assert len(everything(orders)) == 3
 
 
 @SERVICES
-def test_one_key_from_twenty_at_once_makes_one_item_and_equal_answers(fleet: Fleet, name: str) -> None:
+def test_twenty_requests_with_one_key_at_once_make_one_item(fleet: Fleet, name: str) -> None:
     process, body, key = served(fleet, name), new_item(fleet, name), new_key()
     before = rows(process)
     answers = at_once(20, lambda: post(process, body, Idempotency_Key=key))
@@ -150,7 +146,7 @@ def test_one_key_from_twenty_at_once_makes_one_item_and_equal_answers(fleet: Fle
     assert rows(process) == before + 1
 
 
-def test_of_twenty_bodies_under_one_key_at_once_one_is_taken(fleet: Fleet) -> None:
+def test_twenty_bodies_under_one_key_at_once_make_one_item(fleet: Fleet) -> None:
     key, bodies = new_key(), [new_product() for _ in range(20)]
     waiting = list(bodies)
     before = rows(fleet.products)
@@ -160,7 +156,7 @@ def test_of_twenty_bodies_under_one_key_at_once_one_is_taken(fleet: Fleet) -> No
 
 
 @SERVICES
-def test_a_batch_is_answered_again_with_what_fell_in_it(fleet: Fleet, name: str) -> None:
+def test_replays_a_batch_with_its_refused_items(fleet: Fleet, name: str) -> None:
     process, key, item = served(fleet, name), new_key(), new_item(fleet, name)
     batch = {"items": [item, {"wrong": 1}, item]}
     first = post(process, batch, "/batch", Idempotency_Key=key)
@@ -170,7 +166,7 @@ def test_a_batch_is_answered_again_with_what_fell_in_it(fleet: Fleet, name: str)
     assert last_id(process) == newest
 
 
-def test_a_batch_in_which_all_fell_is_remembered_too(fleet: Fleet) -> None:
+def test_replays_a_batch_in_which_every_item_was_refused(fleet: Fleet) -> None:
     key, taken = new_key(), created(fleet.users, new_user())
     batch = {"items": [{"name": "B", "email": taken["email"]}]}
     first = post(fleet.users, batch, "/batch", Idempotency_Key=key)
@@ -178,27 +174,61 @@ def test_a_batch_in_which_all_fell_is_remembered_too(fleet: Fleet) -> None:
     assert_replayed(post(fleet.users, batch, "/batch", Idempotency_Key=key), first)
 
 
-def test_what_was_refused_is_judged_anew(fleet: Fleet) -> None:
+def test_a_refusal_by_a_conflict_is_decided_once(fleet: Fleet) -> None:
     taken, key = created(fleet.users, new_user()), new_key()
     body = new_user(email=taken["email"])
-    for _ in range(2):
-        refused(post(fleet.users, body, Idempotency_Key=key), "duplicate-email")
+    first = post(fleet.users, body, Idempotency_Key=key)
+    refused(first, "duplicate-email")
     delete(fleet.users, taken["id"])
-    answer = post(fleet.users, body, Idempotency_Key=key)
-    assert answer.status_code == 201
-    assert_replayed(post(fleet.users, body, Idempotency_Key=key), answer)
+    assert_replayed(post(fleet.users, body, Idempotency_Key=key), first)
+    assert post(fleet.users, body, Idempotency_Key=new_key()).status_code == 201
 
 
-def test_an_order_refused_for_an_unknown_reference_is_judged_anew(own_fleet: Fleet) -> None:
+def test_an_order_refused_for_an_unknown_reference_is_decided_once(own_fleet: Fleet) -> None:
     product = created(own_fleet.products, new_product())
     body = {"user_id": 1, "product_id": product["id"], "quantity": 1}
-    refused(post(own_fleet.orders, body, Idempotency_Key="k"), "unknown-reference")
+    first = post(own_fleet.orders, body, Idempotency_Key="k")
+    refused(first, "unknown-reference")
     created(own_fleet.users, new_user())
-    assert created(own_fleet.orders, body, Idempotency_Key="k")["id"] == 1
+    assert_replayed(post(own_fleet.orders, body, Idempotency_Key="k"), first)
+    own_fleet.orders.kill()
+    own_fleet.orders.start()
+    assert_replayed(post(own_fleet.orders, body, Idempotency_Key="k"), first)
+    refused(post(own_fleet.orders, body | {"quantity": 2}, Idempotency_Key="k"), "idempotency-key-reused")
+    assert created(own_fleet.orders, body)["id"] == 1
+
+
+def test_twenty_refusals_under_one_key_at_once_are_one_answer(fleet: Fleet) -> None:
+    taken, key = created(fleet.users, new_user()), new_key()
+    body = new_user(email=taken["email"])
+    answers = at_once(20, lambda: post(fleet.users, body, Idempotency_Key=key))
+    assert {(answer.status_code, answer.content) for answer in answers} == {(409, answers[0].content)}
+    assert sum("Idempotency-Replayed" not in answer.headers for answer in answers) == 1
+
+
+def test_a_refusal_without_a_key_is_not_kept(fleet: Fleet) -> None:
+    taken = created(fleet.users, new_user())
+    body = new_user(email=taken["email"])
+    refused(post(fleet.users, body), "duplicate-email")
+    delete(fleet.users, taken["id"])
+    created(fleet.users, body)
 
 
 @SERVICES
-def test_a_body_that_was_refused_leaves_its_key_free(fleet: Fleet, name: str) -> None:
+def test_a_key_stands_for_the_json_value_and_not_for_its_bytes(fleet: Fleet, name: str) -> None:
+    process, item, key = served(fleet, name), new_item(fleet, name), new_key()
+    first = post(process, item, Idempotency_Key=key)
+    turned = json.dumps(dict(reversed(item.items())), indent=2).encode()
+    escaped = b"{" + b",".join(
+        "".join(f"\\u{ord(letter):04x}" for letter in member).join('""').encode() + b":" + json.dumps(value).encode()
+        for member, value in item.items()
+    ) + b"}"  # fmt: skip
+    for body in (turned, escaped):
+        assert_replayed(post(process, body, Idempotency_Key=key), first)
+
+
+@SERVICES
+def test_an_invalid_body_leaves_its_key_free(fleet: Fleet, name: str) -> None:
     process, key = served(fleet, name), new_key()
     refused(post(process, {"wrong": 1}, Idempotency_Key=key), "validation")
     refused(post(process, b"{", Idempotency_Key=key), "malformed-json")
@@ -207,7 +237,7 @@ def test_a_body_that_was_refused_leaves_its_key_free(fleet: Fleet, name: str) ->
 
 @SERVICES
 @pytest.mark.parametrize("key", ["", "x" * 256, "a b", "caf\xe9", "tab\there", "\x7f", "\xa0"])
-def test_a_key_that_cannot_be_used_is_refused(fleet: Fleet, name: str, key: str) -> None:
+def test_refuses_a_key_that_is_not_visible_ascii_of_1_to_255_characters(fleet: Fleet, name: str, key: str) -> None:
     process = served(fleet, name)
     sent: Item = {"Idempotency_Key": key.encode("latin-1")}
     body = new_item(fleet, name)
@@ -220,20 +250,20 @@ def test_a_key_that_cannot_be_used_is_refused(fleet: Fleet, name: str, key: str)
 
 @SERVICES
 @pytest.mark.parametrize("key", ["!", "~" * 255, "a,b", '"quoted"', "a;b=c", "0"])
-def test_any_visible_ascii_is_a_key(fleet: Fleet, name: str, key: str) -> None:
+def test_accepts_any_visible_ascii_as_a_key(fleet: Fleet, name: str, key: str) -> None:
     process, body = served(fleet, name), new_item(fleet, name)
     first = post(process, body, Idempotency_Key=key)
     assert_replayed(post(process, body, Idempotency_Key=key), first)
 
 
-def test_keys_that_differ_in_case_are_two(fleet: Fleet) -> None:
+def test_keys_differ_by_case(fleet: Fleet) -> None:
     key, body = new_key(), new_product()
     assert created(fleet.products, body, Idempotency_Key=key) != created(
         fleet.products, body, Idempotency_Key=key.upper()
     )
 
 
-def test_a_key_is_kept_for_a_day_and_no_longer(alone: Alone) -> None:
+def test_keeps_a_key_for_a_day(alone: Alone) -> None:
     products, body = alone("products"), new_product()
     first = post(products, body, Idempotency_Key="k")
     products.stop()
@@ -248,7 +278,7 @@ def test_a_key_is_kept_for_a_day_and_no_longer(alone: Alone) -> None:
     assert_replayed(post(products, body, Idempotency_Key="k"), second)
 
 
-def test_a_key_and_its_item_are_in_one_transaction(alone: Alone) -> None:
+def test_a_key_and_its_item_are_written_in_one_transaction(alone: Alone) -> None:
     """Killed at any moment, either both are there or neither: a retry finds one item."""
     products = alone("products")
     bodies = {str(number): new_product() for number in range(200)}
@@ -276,10 +306,8 @@ def test_a_key_and_its_item_are_in_one_transaction(alone: Alone) -> None:
 def test_a_replay_needs_no_write(alone: Alone) -> None:
     products, body = alone("products"), new_product()
     post(products, body, Idempotency_Key="k")
-    db = apsw.Connection(str(products.database))
-    db.execute("BEGIN IMMEDIATE")  # nobody else can write now
-    began = time.monotonic()
-    answer = post(products, body, Idempotency_Key="k")
-    db.close()
+    with databases.hold_writes(products):
+        began = time.monotonic()
+        answer = post(products, body, Idempotency_Key="k")
     assert answer.headers["Idempotency-Replayed"] == "true"
     assert time.monotonic() - began < 2

@@ -1,4 +1,4 @@
-"""/openapi.json says what the service does; /docs shows it without any other host."""
+"""/openapi.json describes what the service does; /docs shows it without any other host."""
 
 import re
 from html.parser import HTMLParser
@@ -11,7 +11,8 @@ import jsonschema_rs
 import pytest
 from schemathesis import openapi
 
-from ..fleet import Fleet
+from testbed import Fleet
+
 from .client import SERVICES, created, get, new_item, post, raw, send, served
 
 
@@ -23,7 +24,7 @@ def document(fleet: Fleet, name: str) -> dict[str, Any]:
 
 
 def resolved(root: dict[str, Any], node: Any) -> Any:
-    """A part of the document, or what its $ref points to."""
+    """Return a part of the document, with its $ref followed."""
     while isinstance(node, dict) and "$ref" in node:
         place: Any = root
         for step in node["$ref"].removeprefix("#/").split("/"):
@@ -33,7 +34,7 @@ def resolved(root: dict[str, Any], node: Any) -> Any:
 
 
 def nodes(node: Any) -> Any:
-    """Every object within a part of the document."""
+    """Yield every object within a part of the document."""
     if isinstance(node, dict):
         yield node
         for value in node.values():
@@ -44,12 +45,12 @@ def nodes(node: Any) -> Any:
 
 
 def fits(root: dict[str, Any], schema: Any, value: Any) -> bool:
-    """Whether a value is valid by a schema of the document."""
+    """Return whether a value is valid by a schema of the document."""
     return bool(jsonschema_rs.is_valid(schema | {"components": root["components"]}, value))
 
 
 @SERVICES
-def test_the_document_is_openapi_and_its_schemas_are_json_schema(fleet: Fleet, name: str) -> None:
+def test_the_document_is_valid_openapi_and_its_schemas_are_json_schema(fleet: Fleet, name: str) -> None:
     root = document(fleet, name)
     openapi.from_dict(root).validate()
     schemas = list(root["components"]["schemas"].values())
@@ -60,7 +61,7 @@ def test_the_document_is_openapi_and_its_schemas_are_json_schema(fleet: Fleet, n
 
 
 @SERVICES
-def test_every_link_leads_to_an_operation_and_names_its_parameters(fleet: Fleet, name: str) -> None:
+def test_every_link_names_an_operation_and_its_parameters(fleet: Fleet, name: str) -> None:
     root = document(fleet, name)
     operations = {one["operationId"]: one for methods in root["paths"].values() for one in methods.values()}
     answers = [answer for one in operations.values() for answer in one["responses"].values()]
@@ -72,14 +73,14 @@ def test_every_link_leads_to_an_operation_and_names_its_parameters(fleet: Fleet,
 
 
 @SERVICES
-def test_ids_of_operations_are_unique(fleet: Fleet, name: str) -> None:
+def test_operation_ids_are_unique(fleet: Fleet, name: str) -> None:
     paths = document(fleet, name)["paths"].values()
     ids = [one["operationId"] for methods in paths for one in methods.values()]
-    assert len(ids) == len(set(ids)) == (8 if name == "orders" else 10)
+    assert len(ids) == len(set(ids)) == {"users": 11, "products": 15, "orders": 9}[name]
 
 
 @SERVICES
-def test_every_reference_in_the_document_leads_somewhere(fleet: Fleet, name: str) -> None:
+def test_every_reference_resolves(fleet: Fleet, name: str) -> None:
     root = document(fleet, name)
     assert root["openapi"].startswith("3.1")
     assert root["info"]["version"] == send(served(fleet, name), "GET", "/").json()["version"]
@@ -90,17 +91,67 @@ def test_every_reference_in_the_document_leads_somewhere(fleet: Fleet, name: str
 
 
 @SERVICES
-def test_the_document_has_every_route_of_the_contract_and_its_methods(fleet: Fleet, name: str) -> None:
+def test_every_route_of_the_contract_is_described_with_its_methods(fleet: Fleet, name: str) -> None:
     paths = document(fleet, name)["paths"]
     one = {"get"} if name == "orders" else {"get", "patch", "delete"}
     routes = {
         f"/{name}": {"get", "post"},
         f"/{name}/batch": {"post"},
         f"/{name}/{{id}}": one,
+        "/": {"get"},
+        "/problems/{slug}": {"get"},
+        "/metrics": {"get"},
         "/livez": {"get"},
         "/readyz": {"get"},
     }
     assert routes.items() <= {path: set(methods) for path, methods in paths.items()}.items()
+
+
+@SERVICES
+def test_the_document_introduces_the_service_and_groups_its_operations(fleet: Fleet, name: str) -> None:
+    root = document(fleet, name)
+    assert all(
+        word in root["info"]["description"] for word in ("Idempotency-Key", "/problems/", "Authorization: Bearer")
+    )
+    assert ("If-Match" in root["info"]["description"]) == (name != "orders")
+    tags = {tag["name"] for tag in root["tags"] if tag["description"]}
+    operations = [one for methods in root["paths"].values() for one in methods.values()]
+    assert tags == {name, "service"} == {tag for one in operations for tag in one["tags"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "summaries"),
+    [
+        ("users", {"Create a user", "List users by id", "Read a user", "Change any of the fields of a user", "Delete a user"}),
+        ("products", {
+            "Create a product", "List products by id", "Read a product", "Change any of the fields of a product", "Delete a product",
+            "Add units to a limited product, or take some away", "List open reservations or sales by token",
+            "Settle and reserve units for orders: confirm, release, reserve", "Read the stock of a product, and how often it was changed by hand",
+        }),
+        ("orders", {"Create an order", "List orders by id", "Read an order"}),
+    ],
+)  # fmt: skip
+def test_summaries_are_english(fleet: Fleet, name: str, summaries: set[str]) -> None:
+    operations = [one for methods in document(fleet, name)["paths"].values() for one in methods.values()]
+    many = f"Create many {name}: each succeeds or fails by itself"
+    assert {one["summary"] for one in operations if one["tags"] == [name]} == summaries | {many}
+    assert all(re.match(r"[A-Z][a-z]+ ", one["summary"]) for one in operations)
+
+
+@SERVICES
+def test_problems_are_described_once(fleet: Fleet, name: str) -> None:
+    root = document(fleet, name)
+    assert list(root["components"]["responses"]) == ["Problem"]
+    for node in nodes(root["paths"]):
+        for status, answer in node.get("responses", {}).items():
+            assert (answer.get("$ref") == "#/components/responses/Problem") == (status >= "400"), status
+            assert answer["description"]
+
+
+@SERVICES
+def test_only_paths_with_an_id_or_a_slug_can_be_not_found(fleet: Fleet, name: str) -> None:
+    for path, methods in document(fleet, name)["paths"].items():
+        assert {"404" in one["responses"] for one in methods.values()} <= {"{" in path}
 
 
 @SERVICES
@@ -112,7 +163,7 @@ def test_every_path_parameter_is_described(fleet: Fleet, name: str) -> None:
 
 
 @SERVICES
-def test_every_query_parameter_that_is_taken_is_described(fleet: Fleet, name: str) -> None:
+def test_every_accepted_query_parameter_is_described(fleet: Fleet, name: str) -> None:
     listed = document(fleet, name)["paths"][f"/{name}"]["get"]["parameters"]
     described = {one["name"] for one in listed if one["in"] == "query"}
     expected = {"limit", "after", "ids"} | ({"user_id", "product_id", "expand"} if name == "orders" else set())
@@ -120,7 +171,7 @@ def test_every_query_parameter_that_is_taken_is_described(fleet: Fleet, name: st
 
 
 @SERVICES
-def test_what_is_answered_fits_the_document(fleet: Fleet, name: str) -> None:
+def test_answers_match_the_document(fleet: Fleet, name: str) -> None:
     process, root, body = served(fleet, name), document(fleet, name), new_item(fleet, name)
     made = post(process, body)
     id = made.json()["id"]
@@ -130,6 +181,9 @@ def test_what_is_answered_fits_the_document(fleet: Fleet, name: str) -> None:
         (f"/{name}/batch", "post", many), (f"/{name}", "get", get(process)), (f"/{name}", "get", get(process, "?limit=0")),
         (f"/{name}/{{id}}", "get", get(process, f"/{id}")), (f"/{name}/{{id}}", "get", get(process, "/0")),
         ("/livez", "get", send(process, "GET", "/livez")), ("/readyz", "get", send(process, "GET", "/readyz")),
+        ("/", "get", send(process, "GET", "/")), ("/livez", "get", send(process, "GET", "/livez?x=1")),
+        ("/problems/{slug}", "get", send(process, "GET", "/problems/validation")),
+        ("/problems/{slug}", "get", send(process, "GET", "/problems/nothing")),
     ]  # fmt: skip
     for path, method, answer in cases:
         described = resolved(root, root["paths"][path][method]["responses"][str(answer.status_code)])
@@ -138,7 +192,7 @@ def test_what_is_answered_fits_the_document(fleet: Fleet, name: str) -> None:
 
 
 @SERVICES
-def test_what_is_sent_fits_the_document_and_what_is_refused_does_not(fleet: Fleet, name: str) -> None:
+def test_an_accepted_body_matches_the_document_and_a_refused_one_does_not(fleet: Fleet, name: str) -> None:
     root, body = document(fleet, name), new_item(fleet, name)
     schema = root["paths"][f"/{name}"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert fits(root, schema, body)
@@ -147,8 +201,8 @@ def test_what_is_sent_fits_the_document_and_what_is_refused_does_not(fleet: Flee
 
 
 @SERVICES
-def test_no_default_breaks_its_own_schema(fleet: Fleet, name: str) -> None:
-    """A PATCH leaves out what stays: how the service marks that inside is none of the document's business."""
+def test_every_default_matches_its_own_schema(fleet: Fleet, name: str) -> None:
+    """A PATCH leaves out what stays. The document does not show how the service marks that inside."""
     for node in nodes(document(fleet, name)):
         if "default" in node:
             assert fits(document(fleet, name), {key: node[key] for key in node if key != "default"}, node["default"])
@@ -156,11 +210,11 @@ def test_no_default_breaks_its_own_schema(fleet: Fleet, name: str) -> None:
 
 @SERVICES
 def test_no_number_is_a_multiple_of_a_fraction(fleet: Fleet, name: str) -> None:
-    """Validators count in binary: to them 19.99 is no multiple of 0.01."""
+    """Validators count in binary: for them 19.99 is not a multiple of 0.01."""
     assert all(isinstance(node.get("multipleOf", 1), int) for node in nodes(document(fleet, name)))
 
 
-def test_what_expand_adds_is_described(fleet: Fleet) -> None:
+def test_fields_that_expand_adds_are_described(fleet: Fleet) -> None:
     order = created(fleet.orders, new_item(fleet, "orders"))
     root = document(fleet, "orders")
     expanded = get(fleet.orders, f"/{order['id']}?expand=user,product").json()
@@ -172,7 +226,7 @@ def test_what_expand_adds_is_described(fleet: Fleet) -> None:
 
 
 class Assets(HTMLParser):
-    """The addresses that a page loads."""
+    """A parser that collects the addresses that a page loads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -205,7 +259,7 @@ def test_the_docs_need_no_other_host(fleet: Fleet, name: str, path: str) -> None
     assert '"/openapi.json"' in page.text
 
 
-def test_a_range_that_is_not_there_is_a_problem(fleet: Fleet) -> None:
+def test_answers_an_unsatisfiable_range_with_a_problem(fleet: Fleet) -> None:
     answer = send(fleet.users, "GET", "/docs/index.css", Range="bytes=99999999-")
     assert (answer.status_code, answer.headers["Content-Type"]) == (416, "application/problem+json")
     problem = answer.json()
@@ -215,7 +269,7 @@ def test_a_range_that_is_not_there_is_a_problem(fleet: Fleet) -> None:
 
 
 @SERVICES
-def test_the_docs_serve_no_other_file(fleet: Fleet, name: str) -> None:
+def test_the_docs_serve_no_file_outside_their_folder(fleet: Fleet, name: str) -> None:
     beside = Path(flask_swagger_ui.__file__)
     assert (beside.parent / "dist/index.css").exists()  # so one step up there is a file to be found
     for path in (

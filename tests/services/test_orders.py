@@ -2,7 +2,8 @@
 
 import pytest
 
-from ..fleet import Fleet
+from testbed import Fleet
+
 from .client import (
     Item,
     created,
@@ -131,6 +132,14 @@ def test_expand_of_a_look_up_by_ids_works_too(fleet: Fleet) -> None:
     order = created(fleet.orders, body)
     (found,) = get(fleet.orders, f"?ids={order['id']}&expand=user").json()["items"]
     assert found == order | {"user": get(fleet.users, f"/{body['user_id']}").json()}
+
+
+def test_expand_counts_a_repeated_name_once(fleet: Fleet) -> None:
+    body = new_order(fleet)
+    post(fleet.orders, {"items": [body] * 2}, "/batch")
+    page = get(fleet.orders, f"?limit=1&expand=user,user&user_id={body['user_id']}").json()
+    assert page["items"][0]["user"]["id"] == body["user_id"]
+    assert page["next"].endswith("&expand=user")
 
 
 def test_the_next_page_keeps_expand(fleet: Fleet) -> None:

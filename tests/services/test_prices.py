@@ -1,12 +1,12 @@
-"""Prices: exact to the cent from the body to the database and to an order's total."""
+"""Prices: exact to the cent, from the body to the database and to an order's total."""
 
 import time
 from typing import Any
 
-import apsw
 import pytest
 
-from ..fleet import Fleet
+from testbed import Fleet, databases
+
 from .client import created, get, new_product, new_user, patch, pointers, post, refused
 from .conftest import Alone
 
@@ -14,7 +14,7 @@ LARGEST_CENTS = 100_000_000
 
 
 def priced(price: bytes) -> bytes:
-    """A product whose price is written just so."""
+    """Return the body of a product whose price is written like this."""
     return b'{"name": "Tea", "price": ' + price + b"}"
 
 
@@ -30,7 +30,7 @@ def priced(price: bytes) -> bytes:
         (b"1" + b"0" * 100 + b"e-100", "1.00"), (b"1." + b"0" * 1000, "1.00"), (b"0e999999999", "0.00"), (b"0e-999999999", "0.00"),
     ],
 )  # fmt: skip
-def test_a_price_is_kept_to_the_cent(fleet: Fleet, given: bytes, kept: str) -> None:
+def test_keeps_a_price_to_the_cent(fleet: Fleet, given: bytes, kept: str) -> None:
     item = created(fleet.products, priced(given))
     assert item["price"] == kept
     assert get(fleet.products, f"/{item['id']}").json() == item
@@ -42,7 +42,7 @@ def test_a_price_is_kept_to_the_cent(fleet: Fleet, given: bytes, kept: str) -> N
      "NaN", "Infinity", "0x10", "1_000", "1/2", "$1", "1\x00", "9" * 5000, "0." + "0" * 5000, True, False, None, [], {}, ["1"],
      -1, -0.01, 0.001, 19.999, 1000000.01, 1000001, 10**400, 0.1 + 0.2],
 )  # fmt: skip
-def test_what_is_no_price_is_refused(fleet: Fleet, price: Any) -> None:
+def test_rejects_an_invalid_price(fleet: Fleet, price: Any) -> None:
     assert pointers(refused(post(fleet.products, new_product(price=price)), "validation")) == ["/price"]
 
 
@@ -52,13 +52,13 @@ def test_what_is_no_price_is_refused(fleet: Fleet, price: Any) -> None:
      b"9" * 5_000, b"9" * 1_000_000, b"0." + b"0" * 1_000_000 + b"1", b"1" + b"0" * 500_000 + b"e-500003"],
     ids=lambda number: f"{number[:24].decode()} ({len(number)} bytes)",
 )  # fmt: skip
-def test_an_extreme_number_is_refused_at_once(fleet: Fleet, number: bytes) -> None:
+def test_rejects_an_extreme_number_within_two_seconds(fleet: Fleet, number: bytes) -> None:
     began = time.monotonic()
     assert pointers(refused(post(fleet.products, priced(number)), "validation")) == ["/price"]
     assert time.monotonic() - began < 2
 
 
-def test_a_change_of_price_is_exact_too(fleet: Fleet) -> None:
+def test_changes_a_price_exactly(fleet: Fleet) -> None:
     item = created(fleet.products, new_product(price="1"))
     assert patch(fleet.products, item["id"], b'{"price": 0.29}').json()["price"] == "0.29"
     assert patch(fleet.products, item["id"], {"price": "0"}).json()["price"] == "0.00"
@@ -66,14 +66,14 @@ def test_a_change_of_price_is_exact_too(fleet: Fleet) -> None:
     assert pointers(refused(patch(fleet.products, item["id"], {"price": -1}), "validation")) == ["/price"]
 
 
-def test_prices_lie_in_the_database_as_whole_cents(alone: Alone) -> None:
+def test_stores_prices_as_whole_cents(alone: Alone) -> None:
     products = alone("products")
     given = ["0.29", "19.99", "0.07", "1000000", "0.58", "1.15", "4.35"]
     for price in given:
         created(products, priced(price.encode()))
-    with apsw.Connection(str(products.database), flags=apsw.SQLITE_OPEN_READONLY) as db:
-        rows = db.execute("SELECT cents, typeof(cents) FROM products ORDER BY id").fetchall()
-    assert rows == [(cents, "integer") for cents in (29, 1999, 7, LARGEST_CENTS, 58, 115, 435)]
+    rows = databases.query(products, "SELECT cents FROM products ORDER BY id")
+    assert rows == [(cents,) for cents in (29, 1999, 7, LARGEST_CENTS, 58, 115, 435)]
+    assert all(type(cents) is int for (cents,) in rows)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_total_is_price_times_quantity_to_the_cent(fleet: Fleet, price: str, q
     assert (order["unit_price"], order["total"]) == (product["price"], total)
 
 
-def test_every_cent_of_a_euro_survives_the_way_as_a_number(fleet: Fleet) -> None:
+def test_keeps_every_number_of_cents_in_two_euros(fleet: Fleet) -> None:
     items = b",".join(b'{"name":"c","price":%d.%02d}' % divmod(cents, 100) for cents in range(200))
     results = post(fleet.products, b'{"items":[' + items + b"]}", "/batch").json()["results"]
     assert [result["item"]["price"] for result in results] == [f"{c // 100}.{c % 100:02d}" for c in range(200)]

@@ -1,10 +1,11 @@
-"""X-Request-ID: made or taken over, in every answer, in every line, in every service that was asked. And the lines."""
+"""Request ids, made or taken from X-Request-ID, in every answer, log line and called service; and the log lines."""
 
 import re
 
 import pytest
 
-from ..fleet import Fleet
+from testbed import Fleet
+
 from .client import (
     SERVICES,
     created,
@@ -21,13 +22,14 @@ from .client import (
     send,
     served,
 )
+from .conftest import Alone
 
 MADE = re.compile(r"[0-9a-f]{32}")
 
 
 @SERVICES
 @pytest.mark.parametrize("id", ["a", "trace-me_7.b:c", "0" * 128, "6b3f1a52-3b84-4d1c-9d2e-000000000000"])
-def test_an_id_that_was_sent_comes_back(fleet: Fleet, name: str, id: str) -> None:
+def test_returns_the_request_id_that_was_sent(fleet: Fleet, name: str, id: str) -> None:
     process, body = served(fleet, name), new_item(fleet, name)
     for answer in (
         post(process, body, X_Request_ID=id),
@@ -42,7 +44,7 @@ def test_an_id_that_was_sent_comes_back(fleet: Fleet, name: str, id: str) -> Non
 @pytest.mark.parametrize(
     "id", [None, "", "not an id", "x" * 129, "caf\xe9", 'a"b', "a{b}", "a\tb", "<script>", "a,b", "a/b"]
 )
-def test_an_id_that_is_absent_or_malformed_is_made(fleet: Fleet, name: str, id: str | None) -> None:
+def test_makes_a_request_id_when_none_is_usable(fleet: Fleet, name: str, id: str | None) -> None:
     given = {} if id is None else {"X_Request_ID": id.encode("latin-1")}
     ids = [get(served(fleet, name), "/0", **given).headers["X-Request-ID"] for _ in range(2)]  # type: ignore[arg-type]
     assert all(MADE.fullmatch(made) for made in ids)
@@ -50,7 +52,7 @@ def test_an_id_that_is_absent_or_malformed_is_made(fleet: Fleet, name: str, id: 
 
 
 @SERVICES
-def test_every_answer_has_an_id(fleet: Fleet, name: str) -> None:
+def test_every_answer_has_a_request_id(fleet: Fleet, name: str) -> None:
     process = served(fleet, name)
     tag = {"If_None_Match": "*"}
     id = created(process, new_item(fleet, name))["id"]
@@ -69,7 +71,7 @@ def test_every_answer_has_an_id(fleet: Fleet, name: str) -> None:
     assert MADE.fullmatch(get(process, f"/{id}", **tag).headers["X-Request-ID"])
 
 
-def test_an_id_is_passed_on_to_users_and_products(fleet: Fleet) -> None:
+def test_passes_the_request_id_on_to_users_and_products(fleet: Fleet) -> None:
     id, body = new_key(), new_order(fleet)
     order = created(fleet.orders, body, X_Request_ID=id)
     get(fleet.orders, f"/{order['id']}?expand=user,product", X_Request_ID=f"{id}-expand")
@@ -79,12 +81,12 @@ def test_an_id_is_passed_on_to_users_and_products(fleet: Fleet) -> None:
             assert (line["method"], line["route"], line["status"]) == ("GET", f"/{process.service}", 200)
 
 
-def test_an_id_that_was_made_is_passed_on_too(fleet: Fleet) -> None:
+def test_passes_a_made_request_id_on(fleet: Fleet) -> None:
     id = post(fleet.orders, new_order(fleet)).headers["X-Request-ID"]
     assert len(requests_logged(fleet.users, id)) == len(requests_logged(fleet.products, id)) == 1
 
 
-def test_a_request_leaves_one_line_that_says_what_happened(fleet: Fleet) -> None:
+def test_logs_each_request_in_one_line(fleet: Fleet) -> None:
     id = new_key()
     user = created(fleet.users, new_user(), X_Request_ID=id)
     refused(get(fleet.users, f"/{user['id']}?secret=1", X_Request_ID=f"{id}-b"), "validation")
@@ -109,7 +111,7 @@ def test_a_request_leaves_one_line_that_says_what_happened(fleet: Fleet) -> None
     ids=lambda path: path[:30],
 )  # fmt: skip
 @SERVICES
-def test_no_path_breaks_a_line(fleet: Fleet, name: str, path: str) -> None:
+def test_no_path_breaks_a_log_line(fleet: Fleet, name: str, path: str) -> None:
     process, id = served(fleet, name), new_key()
     send(process, "GET", path, X_Request_ID=id, User_Agent='x\t"}{"level":"forged"')
     (line,) = requests_logged(process, id)
@@ -123,19 +125,40 @@ def test_no_path_breaks_a_line(fleet: Fleet, name: str, path: str) -> None:
      b"GET /livez HTTP/1.1\r\nAuthorization : Bearer secret-in-a-bad-header\r\n\r\n",
      b"GET /livez HTTP/1.1\r\nAuthorization: Bearer secret-in-a-bad-header\x01\r\n\r\n"],
 )  # fmt: skip
-def test_no_broken_request_breaks_a_line_or_shows_a_secret(fleet: Fleet, sent: bytes) -> None:
+def test_no_broken_request_breaks_a_log_line_or_shows_a_secret(fleet: Fleet, sent: bytes) -> None:
     raw(fleet.users, sent)
     assert not any(line.get("level") == "forged" for line in log_lines(fleet.users))
     assert "secret-in-a-bad-header" not in fleet.users.logged()
 
 
-def test_a_request_that_was_refused_by_its_framing_is_found_by_its_id(fleet: Fleet) -> None:
+def test_logs_a_refusal_before_flask_under_its_request_id(fleet: Fleet) -> None:
     (answer,) = raw(fleet.users, b"NONSENSE\r\n\r\n")
     id = refused(answer, "malformed-body")["request_id"]
     assert [line["level"] for line in log_lines(fleet.users) if line.get("request_id") == id] == ["warning"]
 
 
-def test_what_was_sent_is_in_no_line(fleet: Fleet) -> None:
+def test_server_lines_have_the_shape_of_all_lines(alone: Alone) -> None:
+    users = alone("users")
+    raw(users, b"NONSENSE\r\n\r\n")
+    users.stop()
+    lines = [line for line in log_lines(users) if line["message"] != "request"]
+    told = " ".join(line["message"] for line in lines)
+    for message in ("Starting gunicorn", "Listening at", "Booting worker", "Invalid request", "Shutting down"):
+        assert message in told
+    assert {(line["service"], line["logger"]) for line in lines} == {("users", "server")}
+    assert all({"time", "level"} <= line.keys() for line in lines)
+
+
+def test_does_not_log_successful_probes(alone: Alone) -> None:
+    users = alone("users")
+    for path in ("/livez", "/readyz"):
+        send(users, "GET", path, X_Request_ID="probe")
+    send(users, "POST", "/livez", X_Request_ID="wrong")
+    assert [line["status"] for line in requests_logged(users, "wrong")] == [405]
+    assert not any(line.get("request_id") == "probe" for line in log_lines(users))
+
+
+def test_logs_no_body_key_or_query(fleet: Fleet) -> None:
     secret = new_key()
     created(fleet.users, new_user(name=secret), Idempotency_Key=f"{secret}-key")
     post(fleet.users, new_user(name=secret, email="no address"))

@@ -1,4 +1,4 @@
-"""Clients in threads that record what they were told, and a door in front of a service that can be held shut."""
+"""Clients in threads that record their answers, and a door in front of a service that can be held shut."""
 
 import itertools
 import threading
@@ -12,13 +12,13 @@ from typing import Any
 
 import requests
 
-from ..fleet import Process, wait_until
+from testbed import Process, wait_until
 
 PATIENCE_S = 30
 
 
 def body_for(service: str, number: int) -> dict[str, Any]:
-    """A body that no other number has, of orders none of the next 10,000; these are of user 1 and product 1."""
+    """Return a body that is unique to `number`. Orders name user 1 and product 1, and repeat after 10,000."""
     if service == "users":
         return {"name": f"User {number}", "email": f"user-{number}@example.com"}
     if service == "products":
@@ -27,12 +27,12 @@ def body_for(service: str, number: int) -> dict[str, Any]:
 
 
 def identity(service: str, item: dict[str, Any]) -> Any:
-    """What of an item tells which body it was made of."""
+    """Return the field of an item that identifies its body."""
     return item[{"users": "email", "products": "name", "orders": "quantity"}[service]]
 
 
 def at_once(number: int, send: Callable[[int], Any]) -> list[Any]:
-    """What `send` returned for 0 to number - 1, all called at the same moment."""
+    """Call `send` with 0 to number - 1, all at the same moment, and return the results."""
     barrier = threading.Barrier(number)
 
     def run(index: int) -> Any:
@@ -49,7 +49,7 @@ def post(process: Process, body: dict[str, Any], path: str = "", **headers: str)
 
 
 def everything(process: Process) -> list[dict[str, Any]]:
-    """All items of a service, over HTTP."""
+    """Return all items of a service, over HTTP."""
     items: list[dict[str, Any]] = []
     path = f"/{process.service}?limit=1000"
     while path:
@@ -59,7 +59,7 @@ def everything(process: Process) -> list[dict[str, Any]]:
 
 
 def metric(process: Process, name: str, **labels: str) -> float:
-    """The sum of a metric's samples that have these labels."""
+    """Return the sum of a metric's samples with these labels."""
     wanted = {f'{label}="{value}"' for label, value in labels.items()}
     total = 0.0
     for line in requests.get(f"{process.url}/metrics", timeout=PATIENCE_S).text.splitlines():
@@ -72,7 +72,7 @@ def metric(process: Process, name: str, **labels: str) -> float:
 
 @dataclass
 class Attempt:
-    """One POST and how it ended; `status` is None where no answer came."""
+    """One POST and its outcome; `status` is None without an answer."""
 
     number: int
     key: str
@@ -139,7 +139,7 @@ class Load:
         return self.attempts
 
     def settle(self) -> int:
-        """Send again what is not known, each with its own key; how many these were."""
+        """Send every write with an unknown outcome again with its own key. Return their number."""
         unknown = [attempt for attempt in self.attempts if attempt.unknown()]
         with requests.Session() as session:
             for attempt in unknown:
@@ -148,7 +148,7 @@ class Load:
         return len(unknown)
 
     def check(self) -> None:
-        """What is there is what was acknowledged, each exactly once and as it was answered."""
+        """Check that the service has exactly the acknowledged items, as they were answered."""
         assert everything(self.process) == sorted(
             (attempt.item for attempt in self.acknowledged()), key=lambda item: item["id"]
         )
@@ -158,7 +158,7 @@ class Load:
 
 
 class Door:
-    """A server in front of a service. Held shut, requests wait at it; dripping, answers never end."""
+    """A server in front of a service. While it is shut, requests wait; while it drips, answers never end."""
 
     def __init__(self, process: Process) -> None:
         door = self
@@ -181,7 +181,7 @@ class Door:
                 self.send_header("Content-Length", str(len(answer.content) + (1 << 20 if drips else 0)))
                 self.end_headers()
                 self.wfile.write(answer.content)
-                while drips and not door.closed.wait(0.1):  # white space may follow JSON, so nothing is wrong yet
+                while drips and not door.closed.wait(0.1):  # white space may follow JSON, so the answer stays valid
                     self.wfile.write(b" ")
 
             def log_message(self, *_args: Any) -> None:
@@ -191,7 +191,7 @@ class Door:
             daemon_threads = True
             block_on_close = False
 
-            def handle_error(self, *_args: Any) -> None:  # a client that has gone
+            def handle_error(self, *_args: Any) -> None:  # the client has gone
                 return None
 
         self._server = Server(("127.0.0.1", 0), Handler)

@@ -1,19 +1,15 @@
 """Images for the tests that need an engine, built once."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
-from .composed import Composed, engine_runs
+from testbed.engine import Composed
 
 
 @pytest.fixture(scope="session")
-def built() -> Iterator[None]:
-    """The images of this test run's project; they and all else of it are removed at the end."""
-    if not engine_runs():
-        reason = "no Docker engine with Compose: start one to run the container tests"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+def built(engine: None) -> Iterator[None]:
+    """The images of this test run's project. They, and everything else of the project, are removed at the end."""
     system = Composed()
     try:
         system.compose("build")

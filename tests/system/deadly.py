@@ -1,7 +1,7 @@
-"""The users service in a process that dies at a chosen point: SIGKILL to gunicorn and its worker, from inside.
+"""The users service in a process that crashes at a chosen point: SIGKILL to gunicorn and its worker, from inside.
 
-Nothing in the product knows of it: every connection that apsw opens is watched, and for checkpoints the files are. It dies
-once, at the point that DIE_AT names, when the file ARMED is there; that file then bears the name of the point.
+The service does not know of it: this module watches every connection that apsw opens, and the files for checkpoints. The
+process crashes once, at the point DIE_AT, when the file ARMED exists. The file is then renamed to the point.
 """
 
 import os
@@ -12,9 +12,9 @@ from typing import Any
 
 import apsw
 
-import service_common.app
-from service_common.app import Service
-from tests.chaos.hasty import Hasty
+import service_common.storage.sqlite.database
+from lessons.patches import variant
+from service_common.http.application import Application
 from users_service.app import create_app as create_sound
 
 POINTS = ("before BEGIN", "in the middle of a group", "before COMMIT", "after COMMIT", "during a checkpoint")
@@ -22,14 +22,14 @@ ARMED = Path(os.environ.get("ARMED", "armed"))
 
 
 def die(point: str) -> None:
-    """Die here, if this is the point and it is armed."""
+    """Crash here, if this is the point and it is armed."""
     if point == os.environ.get("DIE_AT") and ARMED.exists():
         ARMED.rename(ARMED.with_name(point))
         os.killpg(os.getpgid(0), signal.SIGKILL)
 
 
 def watch(db: apsw.Connection) -> None:
-    """Die where a statement of this connection begins or has ended."""
+    """Crash where a statement of this connection begins or has ended."""
     jobs = 0
 
     def begins(_cursor: apsw.Cursor, sql: str, _values: Any) -> bool:
@@ -37,9 +37,9 @@ def watch(db: apsw.Connection) -> None:
         if sql.startswith("BEGIN"):
             jobs = 0
             die("before BEGIN")
-        elif sql.startswith("INSERT INTO users"):
+        elif "INSERT INTO users" in sql:
             jobs += 1
-            if jobs > 1:  # one has run, others wait
+            if jobs > 1:  # one job has run, others wait
                 die("in the middle of a group")
         elif sql == "COMMIT":
             die("before COMMIT")
@@ -54,7 +54,7 @@ def watch(db: apsw.Connection) -> None:
 
 
 class Files(apsw.VFS):
-    """The files as they are, but that the process may die when a page is written into the database itself."""
+    """The usual files; the process may crash when a page is written into the database itself."""
 
     def __init__(self) -> None:
         super().__init__("deadly", base="unix", makedefault=True)
@@ -74,7 +74,7 @@ class File(apsw.VFSFile):
 
     def _write_page(self) -> None:
         self._pages += 1
-        if self._pages % 5 == 0:  # some pages are there, some are not
+        if self._pages % 5 == 0:  # after some pages, before others
             die("during a checkpoint")
 
     def xWrite(self, data: bytes, offset: int) -> None:
@@ -83,14 +83,15 @@ class File(apsw.VFSFile):
         super().xWrite(data, offset)
 
 
-def create_app() -> Service:
+def create_app() -> Application:
     if os.environ.get("DIE_AT") == "during a checkpoint":
-        create_app.files = Files()  # type: ignore[attr-defined]  # it lives as long as the process
+        create_app.files = Files()  # type: ignore[attr-defined]  # keep it as long as the process
     apsw.connection_hooks.append(watch)
     return create_sound()
 
 
-def create_hasty_app() -> Service:
-    """The same with a writer that acknowledges before it commits: what the test of the others must find."""
-    service_common.app.Writer = Hasty  # type: ignore[misc]
+def create_hasty_app() -> Application:
+    """Return the same service with a writer that acknowledges before it commits: the tests must find it."""
+    hasty = variant("service_common.storage.sqlite.database", "answer-before-commit")
+    service_common.storage.sqlite.database.SqliteDatabase = hasty.SqliteDatabase  # type: ignore[misc]
     return create_app()

@@ -1,4 +1,4 @@
-"""The composed system on a real engine: started, used, broken and restarted as its users would."""
+"""The composed system on a real engine: started, used, broken and restarted as users would."""
 
 import os
 from collections.abc import Iterator
@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import requests
 
-from ..fleet import SERVICES, wait_until
-from .composed import BUILD_S, Composed
+from testbed import SERVICES, wait_until
+from testbed.engine import BUILD_S, Composed
 
 pytestmark = [pytest.mark.alone, pytest.mark.engine, pytest.mark.timeout(BUILD_S)]
 
@@ -26,7 +26,7 @@ def composed(built: None) -> Iterator[Composed]:
 
 @pytest.fixture
 def order(composed: Composed) -> dict[str, Any]:
-    """The body of an order that can be accepted."""
+    """The body of an acceptable order."""
     email = f"ada-{os.urandom(6).hex()}@example.com"
     user = composed.post("users", {"name": "Ada", "email": email})
     product = composed.post("products", {"name": "Tea", "price": "19.99"})
@@ -34,7 +34,7 @@ def order(composed: Composed) -> dict[str, Any]:
     return {"user_id": user.json()["id"], "product_id": product.json()["id"], "quantity": 2}
 
 
-def test_the_compose_file_is_clean(composed: Composed) -> None:
+def test_compose_accepts_its_file_without_warnings(composed: Composed) -> None:
     assert composed.compose("config", "--quiet").stderr == ""
 
 
@@ -46,7 +46,7 @@ def test_an_order_is_checked_and_written(composed: Composed, order: dict[str, An
     assert unknown.json()["type"] == "/problems/unknown-reference"
 
 
-def test_down_and_up_again_keeps_the_data(composed: Composed, order: dict[str, Any]) -> None:
+def test_down_and_up_keep_the_data(composed: Composed, order: dict[str, Any]) -> None:
     before = composed.post("orders", order).json()
     composed.compose("down")
     composed.compose("up", "-d", "--wait", *SERVICES)
@@ -55,7 +55,7 @@ def test_down_and_up_again_keeps_the_data(composed: Composed, order: dict[str, A
 
 
 @pytest.mark.parametrize("stopped", ["users", "products"])
-def test_orders_are_refused_while_a_service_is_down_and_accepted_when_it_is_back(
+def test_orders_are_refused_while_a_service_is_down_and_accepted_afterwards(
     composed: Composed, order: dict[str, Any], stopped: str
 ) -> None:
     written = composed.post("orders", order).json()
@@ -82,7 +82,7 @@ def test_a_killed_service_comes_back_with_every_acknowledged_write(composed: Com
         assert requests.get(f"{composed.url('orders')}/orders/{order_['id']}", timeout=10).json() == order_
 
 
-def test_stopping_drains_within_the_grace_period(composed: Composed, order: dict[str, Any]) -> None:
+def test_a_stop_drains_within_the_grace_period(composed: Composed, order: dict[str, Any]) -> None:
     composed.post("orders", order)
     composed.compose("stop", "orders")
     assert composed.inspect("orders")["State"]["ExitCode"] == 0
@@ -90,19 +90,17 @@ def test_stopping_drains_within_the_grace_period(composed: Composed, order: dict
     wait_until(lambda: composed.ready("orders"), what="orders ready")
 
 
-def test_the_load_generator_is_a_gate_whose_exit_status_is_the_verdict(composed: Composed) -> None:
+def test_the_exit_status_of_the_load_generator_is_its_verdict(composed: Composed) -> None:
     run = composed.compose("run", "--rm", "-T", "loadgen", "--headless", "--writes", "2000", check=False)
     assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
     assert "PASS" in run.stdout
 
 
-def test_workers_share_the_load_and_their_master_adds_up_the_verdicts(composed: Composed) -> None:
-    composed.env["LOADGEN_WRITES"] = "1200"
-    distributed = ("--profile", "distributed")
+def test_workers_share_the_load_and_the_master_combines_their_verdicts(composed: Composed) -> None:
+    composed.env |= {"LOADGEN_WRITES": "1200", "LOADGEN_WORKERS": "2"}
     page = composed.url("loadgen")
     try:
-        composed.compose(*distributed, "up", "-d", "--scale", "loadgen-worker=2")
-        assert "loadgen" not in composed.compose("ps", "-a", "--services").stdout.split()
+        composed.compose("up", "-d")
         state = wait_until(lambda: judged(page), timeout=120, what="a verdict")
         workers = state["workers"]
         assert (state["verdict"], state["report"]["load"]["writes"], len(workers)) == (0, 1200, 2), state
@@ -110,19 +108,17 @@ def test_workers_share_the_load_and_their_master_adds_up_the_verdicts(composed: 
             assert each["files"] == ["report", "html", "ledger"]
             ledger = requests.get(f"{page}/audit/{each['run']}/ledger", timeout=10).text
             assert ledger.startswith(f'{{"event":"run","run":"{each["run"]}"')
-        composed.compose(*distributed, "stop", "loadgen-master", "loadgen-worker")
-        containers = composed.compose(*distributed, "ps", "-a", "--format", "{{.Service}} {{.ExitCode}}").stdout.split(
-            "\n"
-        )
+        composed.compose("stop", "loadgen", "loadgen-worker")
+        containers = composed.compose("ps", "-a", "--format", "{{.Service}} {{.ExitCode}}").stdout.split("\n")
         ended = sorted(line for line in containers if line.startswith("loadgen"))
-        assert ended == ["loadgen-master 0", "loadgen-worker 0", "loadgen-worker 0"]
+        assert ended == ["loadgen 0", "loadgen-worker 0", "loadgen-worker 0"]
     finally:
-        del composed.env["LOADGEN_WRITES"]
-        composed.compose(*distributed, "rm", "-fs", "loadgen-master", "loadgen-worker", check=False)
+        del composed.env["LOADGEN_WRITES"], composed.env["LOADGEN_WORKERS"]
+        composed.compose("rm", "-fs", "loadgen", "loadgen-worker", check=False)
 
 
 def judged(page: str) -> Any:
-    """The state of the load generator's run, once it has a verdict."""
+    """Return the state of the load generator's run, once it has a verdict."""
     try:
         state = requests.get(f"{page}/audit/state", timeout=5).json()
     except requests.ConnectionError:

@@ -1,4 +1,4 @@
-"""Many clients of one service at the same moment, with exact counts; see also test_races.py."""
+"""Many clients of one service at the same moment, with exact counts."""
 
 import itertools
 import threading
@@ -9,29 +9,30 @@ from pathlib import Path
 import pytest
 import requests
 
-from ..fleet import Fleet, Process, wait_until
+from testbed import Fleet, Process, wait_until
+
 from .clients import Door, at_once, body_for, everything, identity, metric, post
 
 SERVICES = ["users", "products", "orders"]
-fresh = itertools.count(1)  # numbers of bodies: the fleet is shared by the tests of this module
+fresh = itertools.count(1)  # numbers of bodies; the tests of this module share the fleet
 
 
 @pytest.fixture(scope="module")
 def shop(fleet: Fleet) -> Fleet:
-    """The module's fleet with user 1 and product 1, which every order here names."""
+    """The module's fleet with user 1 and product 1, which all orders name."""
     assert post(fleet.users, body_for("users", next(fresh))).status_code == 201
     assert post(fleet.products, body_for("products", next(fresh))).status_code == 201
     return fleet
 
 
 def written(process: Process, number: int) -> int:
-    """How many items were made of this body."""
+    """Count the items that were created from this body."""
     wanted = body_for(process.service, number)
     return sum(identity(process.service, item) in wanted.values() for item in everything(process))
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_two_hundred_writers_are_all_there_under_ids_without_a_gap(shop: Fleet, service: str) -> None:
+def test_200_simultaneous_writes_get_consecutive_ids(shop: Fleet, service: str) -> None:
     process: Process = getattr(shop, service)
     last = max((item["id"] for item in everything(process)), default=0)
     numbers = [next(fresh) for _ in range(200)]
@@ -42,12 +43,12 @@ def test_two_hundred_writers_are_all_there_under_ids_without_a_gap(shop: Fleet, 
     assert [item["id"] for item in items] == list(range(last + 1, last + 201))
     assert [item for item in everything(process) if item["id"] > last] == items
     assert {answer.headers["Location"] for answer in answers} == {f"/{service}/{item['id']}" for item in items}
-    assert metric(process, "write_group_jobs_count") - groups < 200  # some shared a transaction
+    assert metric(process, "write_group_jobs_count") - groups < 200  # some writes shared a transaction
 
 
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("path", ["", "/batch"])
-def test_one_key_from_fifty_clients_at_once_writes_once(shop: Fleet, service: str, path: str) -> None:
+def test_50_simultaneous_requests_with_one_key_write_once(shop: Fleet, service: str, path: str) -> None:
     process: Process = getattr(shop, service)
     number = next(fresh)
     body = {"items": [body_for(service, number)]} if path else body_for(service, number)
@@ -59,7 +60,7 @@ def test_one_key_from_fifty_clients_at_once_writes_once(shop: Fleet, service: st
     assert written(process, number) == 1
 
 
-def test_one_key_with_two_bodies_at_once_is_the_first_ones(shop: Fleet) -> None:
+def test_of_two_bodies_with_one_key_only_one_is_written(shop: Fleet) -> None:
     numbers = [next(fresh), next(fresh)]
     answers = at_once(
         40, lambda index: post(shop.users, body_for("users", numbers[index % 2]), **{"Idempotency-Key": "two-bodies"})
@@ -68,7 +69,24 @@ def test_one_key_with_two_bodies_at_once_is_the_first_ones(shop: Fleet) -> None:
     assert sorted(written(shop.users, number) for number in numbers) == [0, 1]
 
 
-def test_one_email_that_fifty_users_change_to_is_got_by_one(shop: Fleet) -> None:
+def test_of_200_users_with_one_email_one_is_created(shop: Fleet) -> None:
+    answers = at_once(200, lambda index: post(shop.users, {"name": "Ada", "email": "one-for-all@example.com"}))
+    assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 199}
+    assert [item["email"] for item in everything(shop.users)].count("one-for-all@example.com") == 1
+
+
+def test_of_100_changes_to_one_version_one_succeeds(shop: Fleet) -> None:
+    created = post(shop.products, body_for("products", next(fresh)))
+    url, etag = f"{shop.products.url}/products/{created.json()['id']}", created.headers["ETag"]
+    answers = at_once(
+        100, lambda index: requests.patch(url, json={"price": f"{index}.50"}, headers={"If-Match": etag}, timeout=30)
+    )
+    assert Counter(answer.status_code for answer in answers) == {200: 1, 412: 99}
+    (winner,) = [answer.json() for answer in answers if answer.status_code == 200]
+    assert requests.get(url, timeout=10).json() == winner
+
+
+def test_of_50_users_that_change_to_one_email_one_gets_it(shop: Fleet) -> None:
     ids = [post(shop.users, body_for("users", next(fresh))).json()["id"] for _ in range(50)]
     answers = at_once(
         50,
@@ -80,13 +98,13 @@ def test_one_email_that_fifty_users_change_to_is_got_by_one(shop: Fleet) -> None
     assert [item["email"] for item in everything(shop.users)].count("Wanted@example.com") == 1
 
 
-def test_of_twenty_deletions_one_is_made(shop: Fleet) -> None:
+def test_of_20_deletions_of_one_item_one_succeeds(shop: Fleet) -> None:
     url = f"{shop.products.url}/products/{post(shop.products, body_for('products', next(fresh))).json()['id']}"
     answers = at_once(20, lambda _: requests.delete(url, timeout=30))
     assert Counter(answer.status_code for answer in answers) == {204: 1, 404: 19}
 
 
-def test_changes_without_a_version_are_all_made_one_after_the_other(shop: Fleet) -> None:
+def test_simultaneous_changes_without_if_match_all_succeed_in_turn(shop: Fleet) -> None:
     url = f"{shop.products.url}/products/{post(shop.products, body_for('products', next(fresh))).json()['id']}"
     answers = at_once(40, lambda index: requests.patch(url, json={"price": f"{index}.00"}, timeout=30))
     assert Counter(answer.status_code for answer in answers) == {200: 40}
@@ -95,8 +113,8 @@ def test_changes_without_a_version_are_all_made_one_after_the_other(shop: Fleet)
     assert requests.get(url, timeout=30).json() == last.json()
 
 
-def test_who_follows_the_pages_while_others_write_misses_none(shop: Fleet) -> None:
-    """Ids become visible in their order: none appears behind a page that has been read."""
+def test_paging_during_writes_misses_no_item(shop: Fleet) -> None:
+    """Ids become visible in ascending order: none appears on a page that was read before."""
     seen: list[int] = []
     done = threading.Event()
 
@@ -122,7 +140,7 @@ def test_who_follows_the_pages_while_others_write_misses_none(shop: Fleet) -> No
     assert seen == sorted(made)
 
 
-def test_more_writes_than_may_wait_are_refused_and_not_made(tmp_path: Path) -> None:
+def test_writes_beyond_the_queue_limit_are_refused_and_not_written(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path, env={"WRITE_QUEUE_LIMIT": "2", "WRITE_BATCH_ROWS": "1"})
     try:
         fleet.users.start()
@@ -141,7 +159,7 @@ def test_more_writes_than_may_wait_are_refused_and_not_made(tmp_path: Path) -> N
 
 @pytest.fixture
 def slow_users(tmp_path: Path) -> Iterator[tuple[Fleet, Door]]:
-    """Services whose orders ask for users through a door."""
+    """A fleet in which orders asks for users through a door."""
     fleet = Fleet(tmp_path, env={"LOOKUP_TIMEOUT": "30", "LOOKUP_ATTEMPT_TIMEOUT": "30"})
     door = Door(fleet.users)
     fleet.orders.env["USERS_URL"] = door.url
@@ -152,7 +170,7 @@ def slow_users(tmp_path: Path) -> Iterator[tuple[Fleet, Door]]:
         fleet.stop()
 
 
-def test_sixty_four_orders_that_wait_together_cause_few_look_ups_and_each_is_right(
+def test_64_waiting_orders_share_few_look_ups_and_each_is_correct(
     slow_users: tuple[Fleet, Door],
 ) -> None:
     fleet, door = slow_users
@@ -165,7 +183,7 @@ def test_sixty_four_orders_that_wait_together_cause_few_look_ups_and_each_is_rig
     door.open.clear()
 
     def release() -> None:
-        # All have arrived when all but the first round's wait for the next; the door is then opened.
+        # When all but the first round wait for the next one, all have arrived: open the door.
         wait_until(lambda: door.requests, what="a look-up at the door")
         wait_until(lambda: established(fleet.orders) >= 64, what="64 connections")
         requests.get(f"{fleet.orders.url}/livez", timeout=30)
@@ -195,12 +213,12 @@ def test_sixty_four_orders_that_wait_together_cause_few_look_ups_and_each_is_rig
             assert item["total"] == f"{cents // 100}.{cents % 100:02}"
     assert len(everything(fleet.orders)) == 60
     assert len(door.requests) <= 6
-    asked = metric(fleet.users, "http_requests_total", method="GET") - before - 1  # the first reading of the metrics
+    asked = metric(fleet.users, "http_requests_total", method="GET") - before - 1  # minus the first request for metrics
     assert asked == len(door.requests)
 
 
 def established(process: Process) -> int:
-    """How many connections a service has accepted from its clients."""
+    """Count the established connections of a service to its clients."""
     port = f":{process.port:04X}"
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return sum(row[1].endswith(port) and row[3] == "01" for row in rows)

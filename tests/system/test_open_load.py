@@ -1,4 +1,4 @@
-"""What a stall of a service looks like in an open load and in a closed one."""
+"""The stall of a service in an open load and in a closed one."""
 
 import json
 import os
@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from ..fleet import Fleet, wait_until
+from testbed import Fleet, wait_until
 
 pytestmark = pytest.mark.alone
 PAUSE_S = 2.0
 
 
 def paused_run(fleet: Fleet, directory: Path, *arguments: str) -> dict[str, Any]:
-    """The report of a run of 6 seconds in which orders stood still for PAUSE_S."""
+    """Return the report of a run of 6 seconds in which orders is paused for PAUSE_S."""
     env = os.environ | fleet.urls() | {"REPORT_DIR": str(directory)}
     command = [sys.executable, "-m", "loadgen", "--headless", "--run-time", "6s", "--users", "32", *arguments]
     process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -38,12 +38,10 @@ def orders(report: dict[str, Any], figure: str) -> float:
 
 
 @pytest.mark.timeout(120)
-def test_a_pause_shows_in_the_percentiles_of_an_open_load_and_hides_in_those_of_a_closed_one(
-    fleet: Fleet, tmp_path: Path
-) -> None:
+def test_a_stall_shows_in_the_percentiles_of_an_open_load_and_not_of_a_closed_one(fleet: Fleet, tmp_path: Path) -> None:
     opened = paused_run(fleet, tmp_path / "open", "--rate", "150")
     assert opened["load"]["kind"] == "open"
-    # A third of the run stood still: so did a third of the requests, those too that no shopper was free to send.
+    # A third of the run was a stall, so a third of the scheduled requests met it, even those that were sent late.
     assert orders(opened, "p95") > PAUSE_S * 1000 / 2
     closed = paused_run(fleet, tmp_path / "closed")
     assert closed["load"]["kind"] == "closed"

@@ -1,4 +1,4 @@
-"""Seen from outside, in the system calls of the process: the log is synced before an answer leaves."""
+"""The log is synced before an answer leaves, as the system calls of the process show."""
 
 import os
 import re
@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from ..fleet import Process, wait_until
+from lessons.patches import copy_code
+from testbed import Process, wait_until
 
 WRITES = 5
 CALLS = "write,writev,pwrite64,fsync,fdatasync,sendto,sendmsg"
@@ -19,7 +20,7 @@ CALLS = "write,writev,pwrite64,fsync,fdatasync,sendto,sendmsg"
 
 @contextmanager
 def traced(process: Process, into: Path) -> Iterator[None]:
-    """The worker's system calls during the block, with the paths of files, written to a file."""
+    """Write the worker's system calls during the block, with the paths of files, to a file."""
     if shutil.which("strace") is None:
         reason = "no strace: install it to watch the system calls"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
@@ -41,7 +42,7 @@ def traced(process: Process, into: Path) -> Iterator[None]:
 
 
 def ended(trace: str) -> Iterator[str]:
-    """The calls in the order in which they ended, but those that send in the order in which they began."""
+    """Yield the calls in the order of their end, but calls that send in the order of their begin."""
     unfinished: dict[str, str] = {}
     for line in trace.splitlines():
         thread, _, call = line.partition(" ")
@@ -58,7 +59,7 @@ def ended(trace: str) -> Iterator[str]:
 
 
 def early(trace: str) -> tuple[int, int]:
-    """How many answers 201 there were, and how many left before the log, written since the last, was synced."""
+    """Count the answers 201, and those that left before the newly written log was synced."""
     answers = early = 0
     written = synced = False
     for call in ended(trace):
@@ -81,11 +82,10 @@ def write(process: Process, into: Path) -> tuple[int, int]:
     return early(into.read_text())
 
 
-@pytest.mark.parametrize(
-    ("app", "too_early"), [("users_service.app:create_app()", 0), ("tests.system.undurable:create_app()", WRITES)]
-)
-def test_the_log_is_synced_before_the_answer_leaves(tmp_path: Path, app: str, too_early: int) -> None:
-    process = Process("users", app, tmp_path, {}).start()
+@pytest.mark.parametrize(("fault", "too_early"), [(None, 0), ("no-sync", WRITES)])
+def test_the_log_is_synced_before_the_answer_leaves(tmp_path: Path, fault: str | None, too_early: int) -> None:
+    code = copy_code(tmp_path / "code", fault)
+    process = Process("users", "users_service.app:create_app()", tmp_path, {}, code).start()
     try:
         assert write(process, tmp_path / "trace.txt") == (WRITES, too_early)
     finally:

@@ -1,4 +1,4 @@
-"""Tokens are changed under load: nothing that was acknowledged is lost, and nothing tells them."""
+"""Tokens are replaced under load: no acknowledged write is lost, and no log shows a token."""
 
 import signal
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from ..fleet import Fleet, Process
+from testbed import Fleet, Process
+
 from .loadgen import Run, violated
 
 OLD, NEW = "old-secret", "new-secret"
@@ -22,26 +23,26 @@ def tokens(tmp_path: Path) -> Path:
 
 
 def restarted(*services: Process) -> None:
-    """One after the other, each ready again before the next."""
+    """Restart services one after the other, each when the one before is ready."""
     for service in services:
         service.stop()
         service.start()
 
 
 def stopped(run: Run) -> str:
-    """End a load, whose audit must hold; what it printed."""
+    """End a load, check that its audit holds, and return its output."""
     run.process.send_signal(signal.SIGINT)
     status, report, printed = run.end()
     assert (status, violated(report)) == (0, set()), printed[-3000:]
     return printed
 
 
-def test_a_token_is_replaced_under_load_and_no_write_is_lost(tmp_path: Path, tokens: Path) -> None:
+def test_replacing_a_token_under_load_loses_no_write(tmp_path: Path, tokens: Path) -> None:
     fleet = Fleet(tmp_path / "fleet", env={"API_TOKEN_FILE": str(tokens)}).start()
     try:
         before = Run(fleet, tmp_path / "before", MANY, users=12, API_TOKEN=OLD)
         before.under_way(100)
-        tokens.write_text(f"{OLD}\n{NEW}\n")  # all learn the new one; orders still presents the old one
+        tokens.write_text(f"{OLD}\n{NEW}\n")  # all accept the new one; orders still presents the old one
         restarted(*fleet.all)
         tokens.write_text(f"{NEW}\n{OLD}\n")  # orders presents the new one
         restarted(fleet.orders)
@@ -49,7 +50,7 @@ def test_a_token_is_replaced_under_load_and_no_write_is_lost(tmp_path: Path, tok
         after.under_way(100)
         before.under_way(before.acknowledged() + 100)
         printed = stopped(before)
-        tokens.write_text(f"{NEW}\n")  # the old one is gone
+        tokens.write_text(f"{NEW}\n")  # the old one is no longer valid
         restarted(*fleet.all)
         after.under_way(after.acknowledged() + 100)
         for process in fleet.all:
