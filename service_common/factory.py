@@ -103,6 +103,8 @@ def measure(app: Application, registry: CollectorRegistry, known_problems: Itera
     ProcessCollector(registry=registry)  # CPU time, memory and start of this process; on Linux only
     Gauge("service_ready", "1 if /readyz would answer 200, as far as is known without a write.", registry,
           lambda: not app.draining and app.database.seems_ready(), combine=min)  # fmt: skip
+    Gauge("service_draining", "1 from the signal to stop until the service has closed.", registry,
+          lambda: app.draining, combine=max)  # fmt: skip
     about = (__version__, platform.python_version())
     Gauge("service_build_info", "What runs.", registry, lambda: {about: 1}, ("version", "python_version"), combine=max)
     for kind in known_problems:

@@ -121,6 +121,13 @@ class Settings(BaseModel):
     write_batch_rows: int = Field(1000, ge=1, description="rows that one transaction takes from the queue")
     write_timeout: Seconds = Field(5, description="seconds a write may take before its client is answered")
     drain_timeout: Seconds = Field(10, description="seconds that a stopping service waits for queued writes")
+    stop_delay: float = Field(
+        0,
+        ge=0,
+        le=60,
+        allow_inf_nan=False,
+        description="seconds that a stopping service still serves, while `/readyz` answers 503",
+    )
     api_token: str = Field("", repr=False, description="valid bearer tokens, separated by white space")
     api_token_file: Path | None = Field(None, description="file with the valid bearer tokens")
     bind_address: str = Field(

@@ -34,7 +34,8 @@ GUNICORN = ["gunicorn", "-c", "python:service_common.server.gunicorn_conf", "--l
 def stop_s() -> float:
     """Return the seconds a service may take to stop: a little more than gunicorn gives its worker."""
     with suppress(ValueError, OverflowError):
-        return 2 + max(18 + int(float(os.environ.get("DRAIN_TIMEOUT") or 10)), 28)
+        delay = float(os.environ.get("STOP_DELAY") or 0)
+        return 2 + delay + max(18 + int(float(os.environ.get("DRAIN_TIMEOUT") or 10)), 28)
     return 30  # the setting cannot be used, and the service will say so
 
 

@@ -13,7 +13,7 @@ WANTED = frozenset((
     "http_requests_total", "http_request_duration_seconds_bucket", "write_group_jobs_sum", "write_group_jobs_count",
     "write_queue_jobs", "process_resident_memory_bytes", "process_cpu_seconds_total", "process_start_time_seconds",
     "lookup_attempts_total", "lookup_round_requests_sum", "lookup_round_requests_count", "lookup_circuit_open",
-    "storage_engine_info", "storage_writable",
+    "storage_engine_info", "storage_writable", "service_draining",
 ))  # fmt: skip
 
 Labels = Mapping[str, str]

@@ -47,7 +47,8 @@ class Replica:
             return "down", None
         if status != 200:
             return "strange", None
-        return "up", metrics.read(content.decode("utf-8", "replace"), time.monotonic())
+        reading = metrics.read(content.decode("utf-8", "replace"), time.monotonic())
+        return "draining" if reading.total("service_draining") else "up", reading
 
     def close(self) -> None:
         """Close the connection. The next question opens another one."""
@@ -57,7 +58,9 @@ class Replica:
 
 
 class Watched:
-    """A service: up, silent (it does not answer in time), down (nothing listens), or strange (it has no metrics).
+    """A service: up, draining (it still serves, and will stop), silent (it does not answer in time), down, or strange.
+
+    Down means that nothing listens, strange that it has no metrics.
 
     It is as well as the best of its replicas.
     """
@@ -92,9 +95,10 @@ class Watched:
         before, self._reading = self._reading, now
         if before is not None and metrics.restarted(before, now):
             self._restarted = now.at
-        self.figures = metrics.figures(before, now) | {"replicas": len(readings), "of": len(states)}
+        up = states.count("up")
+        self.figures = metrics.figures(before, now) | {"replicas": up, "of": len(states)}
         self.links = metrics.links(before, now, SERVICES)
-        self._become("unwritable" if self.figures["writable"] is False else "up")
+        self._become("unwritable" if self.figures["writable"] is False else "up" if up else "draining")
 
     def _addresses(self) -> set[str]:
         """Return the URL of each replica; none where the name has no address now."""

@@ -25,6 +25,7 @@ timeout = 60  # seconds without a sign of life until the worker is replaced
 graceful_timeout = 28  # seconds until a worker that does not stop is killed: more than requests (12) and writer (10)
 with suppress(ValueError, OverflowError):  # one that cannot be used is refused when the service starts
     graceful_timeout = max(18 + int(float(os.environ.get("DRAIN_TIMEOUT") or 10)), graceful_timeout)
+    graceful_timeout += int(float(os.environ.get("STOP_DELAY") or 0))
 limit_request_line = 8190
 forwarder_headers = ""  # no header may say what a path means,
 secure_scheme_headers: dict[str, str] = {}  # or which scheme it came by;

@@ -21,6 +21,7 @@ from .errors import Refusal, RefusalAnswer
 from .parser_limits import detail_of
 
 if TYPE_CHECKING:  # the arbiter imports this module and should not load prometheus_client and pydantic
+    from ..settings import Settings
     from .connection_limits import ConnectionLimits
     from .connections import AwaitingRequest, Connection
 
@@ -33,6 +34,7 @@ class Application(Protocol):
 
     connections: "ConnectionLimits"
     draining: bool  # set when the service is stopping
+    settings: "Settings"
 
     def __call__(self, environ: Any, start_response: Any) -> Any: ...
     def refuse(self, refusal: Refusal) -> RefusalAnswer: ...
@@ -110,20 +112,18 @@ class Worker(GeventWorker):  # type: ignore[misc]
         AsyncWorker.handle(self, listener, client, addr)
 
     def run(self) -> None:
-        """Serve until a signal to stop, then finish the requests in flight within `GRACE_S`."""
+        """Serve until `stop_delay` after a signal to stop, then finish the requests in flight within `GRACE_S`."""
         connections = self.wsgi.connections
         acceptors = []
         for listener in self.sockets:
             listener.setblocking(True)
             acceptors.append(connections.serve(listener, partial(self.handle, listener)))
         while self.alive:
-            self.notify()
-            connections.sweep()
-            began = time.monotonic()
-            gevent.sleep(POLL_S)
-            now = time.monotonic()
-            connections.lag.note(now - began - POLL_S, now)
+            self._watch()
         self.wsgi.draining = True
+        closes = time.monotonic() + self.wsgi.settings.stop_delay
+        while time.monotonic() < closes:
+            self._watch()
         for acceptor in acceptors:
             acceptor.close()
         with gevent.Timeout(GRACE_S, False):
@@ -136,3 +136,13 @@ class Worker(GeventWorker):  # type: ignore[misc]
             if acceptor.pool:
                 self.log.warning("%d requests did not end in time", len(acceptor.pool))
                 acceptor.stop(timeout=1)
+
+    def _watch(self) -> None:
+        """Keep the time limits of connections for `POLL_S` seconds, while others serve them."""
+        connections = self.wsgi.connections
+        self.notify()
+        connections.sweep()
+        began = time.monotonic()
+        gevent.sleep(POLL_S)
+        now = time.monotonic()
+        connections.lag.note(now - began - POLL_S, now)

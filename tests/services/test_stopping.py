@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import pytest
+import requests
 
 from testbed import Process, databases, wait_until
 
-from .client import TIMEOUT_S, Reply, created, log_lines, new_user, replies, rows
+from .client import TIMEOUT_S, Reply, created, log_lines, metric, new_user, replies, rows
 from .conftest import Alone
 
 BODY = b'{"name":"Ada","email":"last@example.com"}'
@@ -106,6 +107,26 @@ def test_answers_a_request_that_arrives_with_the_signal(alone: Alone) -> None:
         connection.sendall(PROBE)
         os.kill(worker, signal.SIGCONT)
         assert last_answer(connection).status_code == 200
+
+
+def test_serves_for_a_while_after_the_signal_where_it_is_told_to(alone: Alone) -> None:
+    users = alone("users", STOP_DELAY="2")
+    with kept_alive(users) as connection:
+        assert metric(users, "service_draining") == 0
+        began = time.monotonic()
+        told_to_stop(users)
+        wait_until(lambda: requests.get(f"{users.url}/readyz", timeout=TIMEOUT_S).status_code == 503, what="the worker")
+        assert (metric(users, "service_draining"), metric(users, "service_ready")) == (1, 0)
+        answer = requests.post(f"{users.url}/users", json=new_user(), timeout=TIMEOUT_S)
+        assert (answer.status_code, answer.headers["Connection"]) == (201, "close")
+        assert time.monotonic() - began < 2, "this machine is too slow to see anything"
+        connection.sendall(HEAD + b"\r\n" + BODY)
+        kept = last_answer(connection)
+        assert (kept.status_code, kept.headers["Connection"]) == (201, "close")
+    assert users.process is not None
+    assert users.process.wait(10) == 0
+    assert 2 <= time.monotonic() - began < 5
+    assert rows(users) == 2
 
 
 def children(process: Process) -> list[int]:

@@ -3,6 +3,7 @@ import {by, count, drawing, element, figure, fill, percent, say} from "./dom.js"
 
 const STATES = {
   up: ["good", "●", () => "up"],
+  draining: ["open", "▼", () => "draining: it serves what comes, and stops"],
   unwritable: ["open", "▲", () => "up, but cannot write"],
   silent: ["open", "▲", (seconds) => `no answer for ${figure(seconds)} s`],
   strange: ["open", "▲", () => "answers, but tells no figures"],
@@ -24,7 +25,7 @@ export function drawSystem(system, run) {
     const each = services[name];
     let [style, sign, words] = STATES[each.state];
     if (each.state === "silent" && each.seconds > SILENT_S) style = "bad";
-    const away = !["up", "unwritable", "strange"].includes(each.state);
+    const away = !["up", "draining", "unwritable", "strange"].includes(each.state);
     const restarted = each.restarted === null ? "" : `, restarted ${count(each.restarted)} s ago`;
     lines(by(name), style, name, `${sign} ${words(each.seconds)}${restarted}`, away ? consequences(name, each.state) : each.state === "strange" ? [] : [
       `${figure(each.rate)}/s${each.p99_ms === null ? "" : ` · p99 ${figure(each.p99_ms)} ms`}`,

@@ -17,7 +17,12 @@ from testbed.process import stop_all
 def replicas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Process]]:
     """Three processes with databases of their own: the page cannot tell them from replicas."""
     started = [
-        Process("users", "users_service.app:create_app()", tmp_path_factory.mktemp("users"), {"ACCESS_LOG": "false"})
+        Process(
+            "users",
+            "users_service.app:create_app()",
+            tmp_path_factory.mktemp("users"),
+            {"ACCESS_LOG": "false", "STOP_DELAY": "5"},
+        )
         for _ in range(3)
     ]
     try:
@@ -50,6 +55,7 @@ def test_replicas_are_found_by_name_and_shown_as_one(replicas: list[Process], mo
     one = shown(watched)
     assert (one["state"], one["replicas"], one["of"], one["engine"]) == ("up", 3, 3, "SQLite")
     assert one["memory_mb"] > 3 * 20
+    assert replicas[0].process is not None
     for process in replicas:
         assert requests.get(f"{process.url}/users", timeout=5).ok
     assert shown(watched)["rate"] > 0
@@ -60,8 +66,16 @@ def test_replicas_are_found_by_name_and_shown_as_one(replicas: list[Process], mo
     finally:
         replicas[0].signal(signal.SIGCONT)
     wait_until(lambda: shown(watched)["replicas"] == 3, what="the replica that stood still")
+    replicas[0].process.terminate()
+    wait_until(lambda: shown(watched)["replicas"] == 2, what="the replica that drains")
+    assert (shown(watched)["state"], shown(watched)["of"]) == ("up", 3)
+    named[1:] = []
+    one = shown(watched)
+    assert (one["state"], one["replicas"], one["of"], one["engine"]) == ("draining", 0, 1, "SQLite")
+    named[:] = [process.port for process in replicas[1:]]
+    assert shown(watched)["replicas"] == 2
     named.pop()
-    assert (shown(watched)["state"], shown(watched)["of"]) == ("up", 2)
+    assert (shown(watched)["state"], shown(watched)["of"]) == ("up", 1)
     named.clear()
     assert shown(watched)["state"] == "down"
     watched.forget()
