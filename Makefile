@@ -18,9 +18,9 @@ run: setup  ## the three services until Ctrl-C
 lessons: setup  ## list the lessons of the course
 	@python -m lessons
 
-lesson: setup  ## run a lesson: N=1, or N=name; SOUND=1 without its fault, AGAIN=1 with your changes, PAGE=1, DIFF=1
+lesson: setup  ## run a lesson: N=1, or N=name; SOUND=1 without its fault, AGAIN=1 with your changes, PAGE=1, DIFF=1, COST=1
 	@python -m lessons $(or $(N),$(error say which one: make lesson N=1)) \
-		$(if $(SOUND),--sound) $(if $(AGAIN),--again) $(if $(DIFF),--diff) $(if $(PAGE),--page)
+		$(if $(SOUND),--sound) $(if $(AGAIN),--again) $(if $(DIFF),--diff) $(if $(COST),--cost) $(if $(PAGE),--page)
 
 test: setup  ## all tests; those of containers where an engine runs
 	@python -m pytest -n 2 --dist loadfile -m "not alone"

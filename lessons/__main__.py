@@ -1,15 +1,17 @@
 """The command line of the course: list the lessons, run one, show its fault."""
 
 import argparse
+import fcntl
 import os
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from testbed.postgres import find_programs
 
-from . import patches
+from . import costs, patches
 from .catalog import LESSONS, Lesson, find
 from .running import NotRun, Result, run
 
@@ -57,26 +59,38 @@ def stay(result: Result) -> None:
         signal.pause()
 
 
-def lesson(wanted: Lesson, sound: bool, again: bool, page: bool) -> int:
-    """Run a lesson and return the exit status.
+def compare(wanted: Lesson, code: Path) -> None:
+    """Measure what a lesson's fault saves, and print it."""
+    print(f"{costs.ROUNDS} runs without the fault and with it, by turns; {costs.WRITES:,} writes each", flush=True)
+    for cost in costs.measure(wanted, code, REPORTS):
+        print(cost)
+
+
+@contextmanager
+def alone(wanted: Lesson) -> Iterator[Path]:
+    """Keep the directory of a lesson, and yield it. Raises NotRun: another run of it has it."""
+    directory = REPORTS / "lessons" / wanted.name
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise NotRun(f"Another run of this lesson uses {directory}: wait for its end.") from None
+        yield directory
+
+
+def lesson(wanted: Lesson, directory: Path, sound: bool, again: bool, page: bool) -> int:
+    """Run a lesson and return the exit status. Raises NotRun.
 
     `sound`: without its fault. `again`: with the code as it lies there. `page`: leave the page open.
     """
-    code = REPORTS / "lessons" / wanted.name / ("sound" if sound else "code")
+    code = directory / ("sound" if sound else "code")
     if not again:
         patches.copy_code(code, None if sound else wanted.name)
     elif not code.is_dir():
-        print(f"There is no code in {code} yet: run make lesson N={wanted.name} first.", file=sys.stderr)
-        return NOT_RUN
+        raise NotRun(f"There is no code in {code} yet: run make lesson N={wanted.name} first.")
     begin(wanted, code)
-    try:
-        result = run(wanted, code, REPORTS, stay if page else None)
-    except (NotRun, AssertionError) as error:
-        print(error, file=sys.stderr)
-        return NOT_RUN
-    except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
-        return NOT_RUN
+    result = run(wanted, code, REPORTS, stay if page else None)
     if not page:
         show(result)
     if sound or again:
@@ -93,6 +107,7 @@ def main() -> int:
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--sound", action="store_true", help="run it without its fault: the audit must pass")
     kind.add_argument("--again", action="store_true", help="run the code as it lies there, after your changes")
+    kind.add_argument("--cost", action="store_true", help="measure what the fault saves: some minutes")
     kind.add_argument("--diff", action="store_true", help="print the fault, as git apply takes it")
     parser.add_argument("--page", action="store_true", help="leave the page open after the run, until Ctrl-C")
     options = parser.parse_args()
@@ -111,7 +126,17 @@ def main() -> int:
     if wanted.postgres and find_programs() is None:
         print("This lesson needs a PostgreSQL server (Debian: apt install postgresql).", file=sys.stderr)
         return NOT_RUN
-    return lesson(wanted, options.sound, options.again, options.page)
+    try:
+        with alone(wanted) as directory:
+            if options.cost:
+                compare(wanted, directory / "compared")
+                return 0
+            return lesson(wanted, directory, options.sound, options.again, options.page)
+    except (NotRun, AssertionError) as error:
+        print(error, file=sys.stderr)
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+    return NOT_RUN
 
 
 if __name__ == "__main__":

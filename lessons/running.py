@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,7 @@ from .cluster import Cluster
 from .events import lose_power
 
 RUN_S = 150.0  # seconds a load may take
-MADE = ("report-*.json", "ledger-*.jsonl")
+BEGUN = re.compile(r"^Run (\w+): ", re.MULTILINE)  # printed by the load generator; reports and ledgers bear the mark
 
 
 class NotRun(Exception):
@@ -49,7 +50,6 @@ class Load:
     def __init__(self, lesson: Lesson, fleet: Fleet, reports: Path, code: Path, page: bool = False, **env: str) -> None:
         reports.mkdir(parents=True, exist_ok=True)
         self.reports = reports.resolve()
-        self._before = {path for each in MADE for path in self.reports.glob(each)}
         scenario = lesson.scenario
         if "\n" in scenario:
             (self.reports / f"{lesson.name}.toml").write_text(scenario)
@@ -70,7 +70,8 @@ class Load:
 
     def acknowledged(self) -> int:
         """Return the number of writes that the ledger holds as acknowledged by now."""
-        return sum(path.read_bytes().count(b'"event":"ok"') for path in self._new("ledger-*.jsonl"))
+        ledger = self._file("ledger-{}.jsonl")
+        return ledger.read_bytes().count(b'"event":"ok"') if ledger else 0
 
     def await_writes(self, acknowledged: int) -> None:
         """Wait until so many writes are acknowledged. Raises NotRun: the load ended before."""
@@ -84,13 +85,16 @@ class Load:
 
     def report(self) -> Path:
         """Wait for the report and return its path. Raises NotRun."""
-        wait_until(lambda: self._new("report-*.json") or self.process.poll() is not None, RUN_S, "the report")
-        if not (made := self._new("report-*.json")):
+        wait_until(lambda: self._file("report-{}.json") or self.process.poll() is not None, RUN_S, "the report")
+        if (made := self._file("report-{}.json")) is None:
             raise NotRun(f"The load generator made no report.\n{self.printed()}")
-        return made[0]
+        return made
 
-    def _new(self, pattern: str) -> list[Path]:
-        return [path for path in self.reports.glob(pattern) if path not in self._before]
+    def _file(self, name: str) -> Path | None:
+        """Return a file of this run, whose name has its mark; None: it is not there yet."""
+        begun = BEGUN.search(self.printed())
+        path = self.reports / name.format(begun[1]) if begun else None
+        return path if path is not None and path.exists() else None
 
     def end(self) -> None:
         """End it, if it still runs."""

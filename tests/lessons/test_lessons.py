@@ -1,12 +1,15 @@
 """Each lesson shows its fault in its own line, and without the fault the same run passes."""
 
+import fcntl
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lessons import costs
 from lessons.catalog import LESSONS, Lesson, find
 from lessons.patches import copy_code
 from lessons.running import run
@@ -84,6 +87,37 @@ def test_a_lesson_that_is_stopped_leaves_nothing_running(tmp_path: Path) -> None
         lesson.terminate()
         assert (lesson.wait(40), lesson.communicate()[1]) == (2, "Stopped.\n")
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started), what="the end of all processes")
+
+
+def test_two_runs_of_one_lesson_do_not_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPORT_DIR", str(tmp_path))
+    (tmp_path / "lessons" / "no-sync").mkdir(parents=True)
+    with (tmp_path / "lessons" / "no-sync" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = cli("no-sync")
+    assert (done.returncode, "Another run of this lesson" in done.stderr) == (2, True)
+
+
+def test_a_load_finds_its_own_report_among_others(tmp_path: Path) -> None:
+    (tmp_path / "reports").mkdir()
+    result = run(replace(LESSONS[0], writes=100), ROOT, tmp_path / "reports")
+    (mine,) = (tmp_path / "reports").glob("report-*.json")
+    mine.rename(mine.with_name("report-other1.json"))  # as a second lesson leaves it there meanwhile
+    again = run(replace(LESSONS[0], writes=100), ROOT, tmp_path / "reports")
+    assert again.report["run"] != result.report["run"]
+    assert again.page.name == f"report-{again.report['run']}.html"
+
+
+def test_costs_are_those_of_the_same_load_with_the_fault_and_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(costs, "WRITES", 300)
+    cpu, time = costs.measure(LESSONS[2], tmp_path / "code", tmp_path / "reports", rounds=1)
+    assert (cpu.name, cpu.unit) == ("CPU time of orders a request", "µs")
+    assert (time.name, time.unit) == ("median time of create_order", "ms")
+    for cost in (cpu, time):
+        assert cost.ratios == (cost.right / cost.wrong,)
+        assert "ratio" in str(cost)
 
 
 def test_code_that_is_not_there_cannot_be_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
