@@ -13,6 +13,7 @@ from testbed.waiting import TimedOut
 
 __all__ = ["ROOT", "SERVICES", "NotHappened", "System", "wait_until"]
 
+KEPT_BACK_S = 15.0  # within which the proxy has delivered what it keeps back, a few seconds long
 CONTAINER_RSS = (
     "import glob,re;print(sum(int(m[1]) for p in glob.glob('/proc/[0-9]*/status')"
     " for m in re.finditer(r'RssAnon:\\s+(\\d+)', open(p).read())))"
@@ -92,8 +93,11 @@ class System(Composed):
         """Wait until nothing is missing that the next fault needs. Raises NotHappened."""
 
     def proxy(self, gate: str, mode: str) -> int:
-        """Set a gate of the proxy to a mode (`?` leaves it). Return how many answers the gate has spoiled so far."""
-        with socket.create_connection(("127.0.0.1", self.control), timeout=5) as connection:
+        """Set a gate of the proxy to a mode (`?` leaves it). Return how many answers the gate has spoiled so far.
+
+        Returns from `pass` when the proxy has delivered all requests that it had kept back.
+        """
+        with socket.create_connection(("127.0.0.1", self.control), timeout=KEPT_BACK_S) as connection:
             connection.sendall(f"{gate} {mode}\n".encode())
             return int(connection.makefile().readline())
 

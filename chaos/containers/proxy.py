@@ -11,7 +11,7 @@ import random
 import re
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 
 CONTROL = 7000
@@ -36,6 +36,7 @@ MODES = {"pass", "late", "reset", "swallow", *ASKED, *SPOILED}
 LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
 modes = dict.fromkeys(GATES, "pass")
 hits = dict.fromkeys(GATES, 0)
+kept_back = dict.fromkeys(GATES, 0)  # requests that are still to be delivered, late or again
 repeats: set[asyncio.Task[None]] = set()
 
 
@@ -73,19 +74,30 @@ async def pump_requests(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
     async for request in requests(reader):
         mode = modes[gate] if request.startswith(b"POST") else "pass"
         hits[gate] += mode in ASKED
-        if mode == "hold":
-            await asyncio.sleep(LATE_S)  # who asked has given up by then, and has said so on another connection
-        elif mode == "twice":
+        if mode == "twice":
             repeats.add(task := asyncio.create_task(repeat(gate, request)))
             task.add_done_callback(repeats.discard)
-        writer.write(request)
-        await writer.drain()
+        with keeping_back(gate):
+            if mode == "hold":
+                await asyncio.sleep(LATE_S)  # who asked has given up by then, and has said so on another connection
+            writer.write(request)
+            await writer.drain()
+
+
+@contextlib.contextmanager
+def keeping_back(gate: str) -> Iterator[None]:
+    """Count a request as kept back until it is delivered, or never will be."""
+    kept_back[gate] += 1
+    try:
+        yield
+    finally:
+        kept_back[gate] -= 1
 
 
 async def repeat(gate: str, request: bytes) -> None:
     """Deliver a request once more, after a while, on a connection of its own; nobody reads the answer."""
-    await asyncio.sleep(random.uniform(*TWICE_S))
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), keeping_back(gate):
+        await asyncio.sleep(random.uniform(*TWICE_S))
         reader, writer = await asyncio.open_connection(f"{GATES[gate][1]}.inside", 8000)
         writer.write(request)
         await writer.drain()
@@ -118,11 +130,13 @@ async def serve(gate: str, reader: asyncio.StreamReader, writer: asyncio.StreamW
 
 
 async def control(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Set modes and report counts."""
+    """Set modes and report counts. `pass` is answered when everything that was kept back has been delivered."""
     while line := await reader.readline():
         gate, mode = line.decode().split()
         if mode in MODES:
             modes[gate] = mode
+        while mode == "pass" and kept_back[gate]:
+            await asyncio.sleep(0.02)
         writer.write(b"%d\n" % hits[gate])
         await writer.drain()
     writer.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -90,3 +91,43 @@ def test_delivers_a_repeated_request_on_a_connection_of_its_own(
 
     asyncio.run(both())
     assert arrived == [POST]
+
+
+@pytest.mark.parametrize("mode", ["hold", "twice"])
+def test_tells_that_it_passes_when_nothing_is_kept_back_any_more(
+    proxy: ModuleType, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """A request that arrives after the load has ended would change what the audit reads."""
+    monkeypatch.setattr(proxy, "LATE_S", 0.3)
+    monkeypatch.setattr(proxy, "TWICE_S", (0.3, 0.3))
+    delivered: list[float] = []
+
+    class Connection(Writer):
+        def write(self, data: bytes) -> None:
+            delivered.append(time.monotonic())
+
+        def close(self) -> None: ...
+
+    async def connect(_host: str, _port: int) -> Any:
+        reader = asyncio.StreamReader()
+        reader.feed_eof()
+        return reader, Connection()
+
+    monkeypatch.setattr(proxy.asyncio, "open_connection", connect)
+
+    async def told() -> float:
+        requests, orders = asyncio.StreamReader(), asyncio.StreamReader()
+        requests.feed_data(POST)
+        requests.feed_eof()
+        proxy.modes["products"] = mode
+        forwarding = asyncio.create_task(proxy.pump_requests(requests, Connection(), "products"))
+        await asyncio.sleep(0.05)
+        orders.feed_data(b"products pass\n")
+        orders.feed_eof()
+        await proxy.control(orders, Connection())
+        answered = delivered.pop()
+        await forwarding
+        return answered
+
+    answered = asyncio.run(told())
+    assert answered >= max(delivered) and len(delivered) == (1 if mode == "hold" else 2)
