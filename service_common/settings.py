@@ -98,7 +98,7 @@ class Settings(BaseModel):
         1200,
         ge=1,
         le=100_000,
-        description="maximum open connections; beyond it, the longest-waiting one is closed",
+        description="maximum open connections; beyond it, the longest-waiting ones are closed",
     )
     max_connections_per_client: int = Field(
         0, ge=0, description="maximum open connections of one address; 0: no limit of its own"

@@ -100,7 +100,7 @@ restore() {
   swarm
   build
   docker volume create --label "com.docker.stack.namespace=$STACK" "$volume" >/dev/null
-  docker run --rm -i --network none -v "$volume:/data" --entrypoint sh threefold-patroni:"${VERSION:-1}" -c \
+  docker run --rm -i --network none -v "$volume:/data" --entrypoint sh "${REGISTRY:-}threefold-patroni:${VERSION:-1}" -c \
     'install -d -m 700 /data/postgresql && tar -xzf - -C /data/postgresql' <"$file"
   STANDBYS=0 up pg1 etcd1 etcd2 etcd3
   until container=$(leader) && [ -n "$container" ]; do sleep 1; done
