@@ -107,7 +107,8 @@ class Checkout:
 
     def _row(self, new: NewOrder, item: Item, users: Found, products: Found) -> Row | Problem:
         """Return the row of one order, or why it is refused."""
-        product = products.get(new.product_id)
+        # A product that was deleted meanwhile may still be in what was found before.
+        product = products.get(new.product_id) if item.state is not State.GONE else None
         if product and new.user_id in users and item.state is not State.SHORT:
             cents = int(product["price"].replace(".", ""))
             return (new.user_id, new.product_id, new.quantity, product["name"], cents, item.token)

@@ -14,7 +14,16 @@ from typing import Any, NamedTuple
 from service_common.http import problem_kinds as kinds
 from service_common.http.problem_kinds import ProblemKind
 from service_common.http.problems import Problem
-from service_common.storage.database import Execute, Missing, Procedure, Row, Table
+from service_common.storage.database import (
+    ANY_VERSION,
+    Execute,
+    Missing,
+    OtherVersion,
+    Procedure,
+    Row,
+    Table,
+    Versions,
+)
 
 from .models import MOST_STOCK
 
@@ -53,18 +62,24 @@ class Exchanged(NamedTuple):
 
 @dataclass(slots=True)
 class Supply(Procedure):
-    """Add units to a limited product, or take some away. The result is its new Row, Missing, or a Problem."""
+    """Add units to a limited product, or take some away.
+
+    The result is its new Row, Missing, OtherVersion, or a Problem.
+    """
 
     table: Table
     id: int
     add: int
+    versions: Versions = ANY_VERSION
 
-    def run(self, execute: Execute) -> Row | Missing | Problem:
+    def run(self, execute: Execute) -> Row | Missing | OtherVersion | Problem:
         """Run it. Raises Problem `validation`, which no key keeps: stock has a limit, and an unlimited product none."""
         found = products(execute, self.table, [self.id])
         if not found:
             return Missing()
         row = found[self.id]
+        if not self.versions.accept(row[-1]):
+            return OtherVersion(row[-1])
         at = self.table.columns.index("stock")
         stock = row[at]
         if stock is None:

@@ -2,6 +2,7 @@
 
 from service_common.resource.openapi.collection import IN_PATH
 from service_common.resource.openapi.parts import (
+    CONDITIONS,
     INTEGER,
     KEY,
     READS,
@@ -50,7 +51,7 @@ PATHS: Schema = {
         "post": operation(
             "addStock", "products", "Add units to a limited product, or take some away",
             {200: answer(200, ref("Product"), ("ETag", "Idempotency-Replayed"))},
-            (*WRITES, 404), (IN_PATH, KEY), ref("Addition"),
+            (*WRITES, 404, 412), (IN_PATH, KEY, *CONDITIONS), ref("Addition"),
         ),
         "get": operation(
             "getStock", "products", "Read the stock of a product, and how often it was changed by hand",

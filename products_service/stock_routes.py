@@ -12,12 +12,13 @@ from service_common.http.problem_kinds import VALIDATION
 from service_common.http.problems import Problem
 from service_common.http.query import number, path_id, query
 from service_common.http.responses import json_answer, respond
+from service_common.resource.conditions import versions_of
 from service_common.resource.declaration import Resource
 from service_common.resource.idempotency import decide
 from service_common.resource.routes import LARGEST_PAGE, PAGE
 from service_common.resource.use_cases import UseCases
 from service_common.server.heavy_requests import heavy_request
-from service_common.storage.database import Answer, Key, Missing, Row, Write
+from service_common.storage.database import Answer, Key, Missing, OtherVersion, Row, Write
 from service_common.storage.errors import StorageError
 from service_common.telemetry.measures import Gauge
 from service_common.telemetry.request_id import request_id
@@ -48,14 +49,15 @@ class StockRoutes:
         Gauge("reservations_open", text, registry, self._count_open, combine=max)
 
     def supply(self, id: str) -> Response:
-        """Add units to a product, or take some away."""
+        """Add units to a product, or take some away, if the request's conditions accept its version."""
         number = path_id(id)
         body, key = read(request, Addition, self._body_limit)
         answer = partial(self._supplied, request_id.get())
-        return respond(decide(self._database, Write(Supply(self._table, number, body.add), answer, key)))
+        supply = Supply(self._table, number, body.add, versions_of(request))
+        return respond(decide(self._database, Write(supply, answer, key)))
 
-    def _supplied(self, request_id: str, result: Row | Missing | Problem) -> Answer:
-        if isinstance(result, Missing):
+    def _supplied(self, request_id: str, result: Row | Missing | OtherVersion | Problem) -> Answer:
+        if isinstance(result, Missing | OtherVersion):
             result = self._use_cases.refusal(result)
         if isinstance(result, Problem):
             return json_answer(result.body(request_id), result.kind.status)

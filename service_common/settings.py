@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+MOST_DELAY_ON_SQLITE_S = 5
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
 
@@ -126,7 +127,7 @@ class Settings(BaseModel):
         ge=0,
         le=60,
         allow_inf_nan=False,
-        description="seconds that a stopping service still serves, while `/readyz` answers 503",
+        description="seconds that a stopping service still serves, while `/readyz` answers 503; on SQLite at most 5",
     )
     api_token: str = Field("", repr=False, description="valid bearer tokens, separated by white space")
     api_token_file: Path | None = Field(None, description="file with the valid bearer tokens")
@@ -145,6 +146,15 @@ class Settings(BaseModel):
     otel_resource_attributes: Annotated[str, AfterValidator(attributes)] = Field(
         "", description="attributes of the service in its spans, such as `deployment.environment.name=test,host.name=a`"
     )
+
+    @field_validator("stop_delay")
+    @classmethod
+    def next_process_waits(cls, delay: float, info: ValidationInfo) -> float:
+        """Refuse a delay on SQLite that is too long for the next process, which waits for the file."""
+        on_server = info.data.get("database_url") or info.data.get("database_url_file")
+        if delay > MOST_DELAY_ON_SQLITE_S and not on_server:
+            raise ValueError(f"must be at most {MOST_DELAY_ON_SQLITE_S} on SQLite: a next process waits for the file")
+        return delay
 
     @field_validator("max_held_bytes")
     @classmethod

@@ -47,7 +47,7 @@ class Reconciliation:
         self._remote = remote
         self._after = ""  # the last sale that was compared
         self._stopped_at: dict[int, int] = {}  # by product, how often its stock had been changed
-        self._is_read = False  # what was written down before this process started
+        self._cleared: dict[int, int] = {}  # the same of products that may be sold again
 
     def once(self) -> None:
         """Compare the next sales, and look whether stopped products may be sold again.
@@ -61,7 +61,7 @@ class Reconciliation:
             del self._attempts.missed[token]
         for product, additions in list(self._stopped_at.items()):
             if self._reservations.additions(self._remote, product) != additions:
-                del self._stopped_at[product]
+                self._cleared[product] = self._stopped_at.pop(product)
                 if product in self._attempts.stopped:
                     log.warning(
                         "product %d can be ordered again: its stock was changed by hand, or it is gone", product
@@ -81,11 +81,9 @@ class Reconciliation:
         return [(sale["token"], sale["product_id"]) for sale in sales if sale["token"] not in found]
 
     def _note(self, found: Sequence[tuple[str, int]]) -> None:
-        """Write down what is new, and read which products are stopped."""
+        """Write down what is new, and read which products are stopped, also those that another process has stopped."""
         known = {token for (token,) in self._database.read("SELECT token FROM contradictions")} if found else set()
         new = [(token, product) for token, product in found if token not in known]
-        if not new and self._is_read:
-            return
         additions = {
             product: self._reservations.additions(self._remote, product) or 0 for product in {each[1] for each in new}
         }
@@ -98,5 +96,6 @@ class Reconciliation:
                 token, product,
             )  # fmt: skip
         stopped = self._database.read("SELECT product_id, max(additions) FROM contradictions GROUP BY product_id")
-        self._stopped_at = {product: int(additions) for product, additions in stopped}
-        self._is_read = True
+        self._stopped_at = {
+            product: int(additions) for product, additions in stopped if self._cleared.get(product) != additions
+        }

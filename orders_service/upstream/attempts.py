@@ -25,6 +25,7 @@ class State(Enum):
 
     WAITING = "not asked yet, or no answer yet"
     UNLIMITED = "takes no units"
+    GONE = "its product does not exist any more"
     RESERVED = "its units are reserved"
     HELD = "others hold units that may come back"
     SHORT = "too few units are left"

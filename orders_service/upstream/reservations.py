@@ -90,7 +90,7 @@ class Reservations:
     def _answered(self, item: Item, product: dict[str, Any] | None, short: dict[str, int], held: set[str]) -> None:
         if product is None or product.get("stock") is None:  # gone, or not limited any more
             self._attempts.forget(item)
-            item.state = State.UNLIMITED
+            item.state = State.GONE if product is None else State.UNLIMITED
         elif item.token in short:
             item.state, item.left = State.SHORT, short[item.token]
         elif item.token in held:

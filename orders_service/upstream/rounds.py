@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from service_common.telemetry.tracing.span import Shared, Span
 
 MOST_IN_ROUND = 5000  # ids: a dozen requests, done well within the deadline; later orders take the next round
+MOST_RELEASED = 1000  # tokens, which products accepts in one call; one batch has fewer
 MOST_GUESSES = 100_000  # products remembered as limited; one that is not only costs a call more
 
 
@@ -56,9 +57,10 @@ class Round:
         self._expiry.kill(block=False)
         self.done.set(outcomes)
 
-    def is_full(self) -> bool:
-        """Return True when later orders must take the next round."""
-        return len(self.users) + len(self.products) + len(self.items) >= MOST_IN_ROUND
+    def is_full(self, released: int) -> bool:
+        """Return True where orders that release so many tokens must take the next round."""
+        asked = len(self.users) + len(self.products) + len(self.items)
+        return asked >= MOST_IN_ROUND or len(self.release) + released > MOST_RELEASED
 
 
 class Lookups:
@@ -99,7 +101,7 @@ class Lookups:
         """
         if not (users or products or items):
             return {}, {}
-        if not self._waiting or self._waiting[-1].is_full():
+        if not self._waiting or self._waiting[-1].is_full(len(release)):
             self._waiting.append(Round(self._patience))
         mine = self._waiting[-1]
         mine.users.update(users)
@@ -194,6 +196,6 @@ def answered(name: str, request_id: str, call: Callable[[], Found], span: "Span 
         return call()
     except Unanswered as unanswered:
         return unanswered
-    except Exception as error:  # a defect here must not end the rounds
+    except Exception:  # a defect here must not end the rounds
         log.exception("look-up of %s broke", name)
-        return Unanswered(f"{name} could not be asked ({type(error).__name__})")
+        return Unanswered(f"{name} could not be asked")

@@ -16,7 +16,7 @@ COMMON = pytest.mark.parametrize("settings", [Settings, OrdersSettings])
     ("name", "values"),
     [
         ("MAX_BODY_BYTES", ["0", "-1", "1.5", "many", "1e6", "0x10", " "]), ("WRITE_QUEUE_LIMIT", ["0", "x"]), ("WRITE_BATCH_ROWS", ["0", "x"]),
-        ("WRITE_TIMEOUT", ["0", "-1", "ten", "inf", "nan", "3601"]), ("DRAIN_TIMEOUT", ["0", "x"]), ("STOP_DELAY", ["-1", "61", "nan"]), ("LOOKUP_TIMEOUT", ["0", "x"]),
+        ("WRITE_TIMEOUT", ["0", "-1", "ten", "inf", "nan", "3601"]), ("DRAIN_TIMEOUT", ["0", "x"]), ("STOP_DELAY", ["-1", "61", "nan", "5.1"]), ("LOOKUP_TIMEOUT", ["0", "x"]),
         ("LOOKUP_ATTEMPT_TIMEOUT", ["0", "x"]), ("BREAKER_FAILURES", ["0", "x"]), ("BREAKER_COOLDOWN", ["0", "x"]), ("ACCESS_LOG", ["perhaps", "2"]),
         ("TRACES", ["perhaps"]), ("OTEL_TRACES_SAMPLER_ARG", ["-0.1", "1.1", "all", "nan"]), ("OTEL_RESOURCE_ATTRIBUTES", ["a", "a=1,b", "=1", "a b=1"]),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", ["jaeger:4318", "grpc://jaeger:4317", "http://", "http://a b", "http://a:x", "http://a?b"]),

@@ -136,6 +136,19 @@ def test_stock_and_reservations_leave_the_version_as_it_is(products: Process) ->
     assert patch(products, product["id"], {"name": "Other"}, If_Match='"1"').status_code == 200
 
 
+def test_adds_units_only_to_the_version_that_is_named_and_keeps_a_refusal_under_its_key(products: Process) -> None:
+    product, key = limited(products, 3), new_key()
+    patch(products, product["id"], {"name": "Other"})
+    refused(add(products, product, 4, If_Match='"1"', Idempotency_Key=key), "precondition-failed")
+    refused(add(products, product, 4, If_None_Match="*"), "precondition-failed")
+    assert stock(products, product) == 3
+    assert add(products, product, 4, If_Match='"2"').json()["stock"] == 7
+    replayed = add(products, product, 4, If_Match='"2"', Idempotency_Key=key)
+    assert (replayed.status_code, replayed.headers["Idempotency-Replayed"]) == (412, "true")
+    assert stock(products, product) == 7
+    refused(post(products, {"add": 1}, "/999999999/stock", If_Match="*"), "not-found")
+
+
 @pytest.mark.parametrize(("left", "detail"), [(0, "none is left"), (1, "only 1 is left"), (3, "only 3 are left")])
 def test_takes_away_no_more_than_is_left(products: Process, left: int, detail: str) -> None:
     product = limited(products, left + 2)

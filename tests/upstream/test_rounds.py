@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection
+from typing import Any
 
 import gevent
 import pytest
@@ -42,6 +43,23 @@ def test_a_full_round_takes_no_more_orders(monkeypatch: pytest.MonkeyPatch) -> N
         assert set(ids) <= users.keys() and set(ids) <= products.keys()
     assert sum(asked) == 2 * 200 * 100
     assert max(asked) <= (MOST_IN_ROUND + 200) / 2
+
+
+def test_a_round_releases_no_more_than_products_accepts_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two large batches that release together would be refused, and a refusal counts against products."""
+    released: list[int] = []
+
+    def exchange(*arguments: Any) -> Found:
+        released.append(len(arguments[4]))
+        gevent.sleep(0)
+        return {7: {"id": 7}}
+
+    monkeypatch.setattr(Reservations, "exchange", exchange)
+    shared = lookups(OrdersSettings())
+    for count in (600, 400, 1, 999, 600):
+        gevent.spawn(shared.fetch, (), (7,), (), ["token"] * count)
+    gevent.sleep(0.1)
+    assert released == [1000, 1000, 600]
 
 
 def test_log_lines_of_a_round_carry_the_request_id_of_its_first_order(

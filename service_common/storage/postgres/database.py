@@ -103,8 +103,8 @@ class PostgresDatabase(GroupCommit):
         except Exception as error:  # `_commit` raises it, for the jobs that it concerns
             self._turn = error
         jobs = super()._take()
-        if not jobs and isinstance(self._turn, Transaction):
-            self._disconnect()  # which gives the turn back; that all callers have given up is rare
+        if not jobs:  # which is rare: all callers have given up
+            self._disconnect()  # which gives the turn back, also where what followed it has failed
         return jobs
 
     def _waiting(self) -> list[Write]:

@@ -8,8 +8,10 @@ import time
 
 import gevent
 import psycopg
+import pytest
 
-from service_common.storage.database import Kept
+from service_common.storage.database import Execute, Kept, Procedure
+from service_common.storage.errors import Overloaded, Unavailable
 from service_common.storage.postgres.database import PostgresDatabase
 from testbed.services import ROOT
 
@@ -132,6 +134,34 @@ def test_a_holder_that_stands_still_loses_its_turn(open_engine: Open, url: str) 
         holder.kill()
         holder.wait()
     assert [row[1] for row in waiting.read(LAST, (0, 10))] == ["waiting", "again"]
+
+
+class Guard(Procedure):
+    """A guard that lets nothing be written while it refuses."""
+
+    refuses = True
+
+    def run(self, execute: Execute) -> None:
+        if self.refuses:
+            raise Unavailable("")
+
+
+def test_a_turn_that_nobody_waits_for_any_more_is_given_back_although_the_guard_refuses(
+    open_engine: Open, url: str
+) -> None:
+    impatient, other = open_engine(url, timeout=0.2), open_engine(url)
+    guard = Guard()
+    impatient.guard(guard)
+    with psycopg.connect(url) as holder:
+        holder.execute("SELECT FROM turn FOR UPDATE")
+        with pytest.raises(Overloaded):
+            impatient.write(insert("late"))
+    began = time.monotonic()
+    other.write(insert("next"))
+    assert time.monotonic() - began < 1
+    guard.refuses = False
+    impatient.write(insert("again"))
+    assert [row[1] for row in other.read(LAST, (0, 10))] == ["next", "again"]
 
 
 def test_a_deadlock_is_tried_again(open_engine: Open, url: str) -> None:
