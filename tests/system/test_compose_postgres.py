@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.alone, pytest.mark.engine, pytest.mark.timeout(BUILD_S
 
 REPLICAS = {"users": 2, "products": 2, "orders": 3}
 FRONTS = [f"{name}-front" for name in SERVICES]
+ID = "a:request.of-this_test"  # that a client may send as X-Request-ID
 # What differs from the benchmark's items for the services: two official images' users, and a process for each session.
 ITEMS = CIS | {
     "4.1 has a user of its own": lambda it: it["Config"]["User"] in ("app", "postgres", "haproxy"),
@@ -162,6 +163,8 @@ def test_without_a_replica_the_front_door_says_that_nothing_was_written(replicat
             answers.append(replicated.post("users", user()))
         answer = answers[-1]
         assert {each.status_code for each in answers} == {503}
+        assert all(each.json()["request_id"] == each.headers["X-Request-ID"] for each in answers)
+        assert len({each.headers["X-Request-ID"] for each in answers}) == len(answers)
         assert answer.headers["Content-Type"] == "application/problem+json"
         assert answer.json()["type"] == "/problems/overloaded"
         assert not replicated.ready("users")
@@ -182,7 +185,8 @@ class Sent:
     def __init__(self, replicated: Replicated, again: bool, **headers: str) -> None:
         self.connection = HTTPConnection("127.0.0.1", replicated.ports["users"], timeout=30)
         self.body = json.dumps(user()).encode()
-        self.headers = {"Content-Type": "application/json", "Content-Length": str(len(self.body)), **headers}
+        self.headers = {"Content-Type": "application/json", "Content-Length": str(len(self.body)), "X-Request-ID": ID}
+        self.headers |= headers
         if again:
             self.connection.request("GET", "/users/1")
             self.connection.getresponse().read()
@@ -218,8 +222,9 @@ def test_what_a_replica_took_along_is_outcome_unknown(replicated: Replicated) ->
         send_to_paused(replicated, *writes)
         docker("kill", replica)
         for status, kind, content in [write.answer() for write in writes]:
-            assert (status, kind) == (502, "application/problem+json")
-            assert (content["type"], content["status"]) == ("/problems/outcome-unknown", 502)
+            assert (status, kind) == (503, "application/problem+json")
+            assert (content["type"], content["status"]) == ("/problems/outcome-unknown", 503)
+            assert content["request_id"] == ID
     finally:
         docker("start", replica)
         replicated.up()
@@ -235,7 +240,7 @@ def test_a_keyed_write_is_sent_to_another_replica_when_its_own_dies(replicated: 
         docker("unpause", second)
         docker("kill", first)
         assert [write.answer()[0] for write in keyed] == [201] * len(keyed)
-        assert sorted(write.answer()[0] for write in unkeyed) == [201, 502]
+        assert sorted(write.answer()[0] for write in unkeyed) == [201, 503]
     finally:
         docker("start", first)
         replicated.up()
@@ -251,6 +256,14 @@ def test_the_front_door_passes_on_nothing_that_is_no_http(replicated: Replicated
 def test_a_front_door_shows_no_replicas_metrics_as_those_of_the_service(replicated: Replicated) -> None:
     answer = requests.get(f"{replicated.url('users')}/metrics", timeout=10)
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found")
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/users/0"], ids=["of a front door", "of a replica"])
+def test_an_error_has_the_id_that_a_client_sent_if_it_can_be_used(replicated: Replicated, path: str) -> None:
+    for sent, is_used in ((ID, True), ('a"b', False), ("a" * 129, False)):
+        answer = requests.get(f"{replicated.url('users')}{path}", headers={"X-Request-ID": sent}, timeout=10)
+        assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
+        assert (answer.headers["X-Request-ID"] == sent) == is_used
 
 
 def test_the_database_survives_its_crash_with_every_acknowledged_write(replicated: Replicated) -> None:
