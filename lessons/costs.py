@@ -9,7 +9,7 @@ from .catalog import Lesson
 from .patches import copy_code
 from .running import Result, run
 
-ROUNDS = 5  # of both
+ROUNDS = 3  # of both
 WRITES = 5000
 RATE = 1000.0  # writes a second of an open load
 
