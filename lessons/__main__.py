@@ -94,9 +94,8 @@ def lesson(wanted: Lesson, directory: Path, sound: bool, again: bool, page: bool
     if not page:
         show(result)
     if sound or again:
-        passed = not result.is_caught and result.report["verdict"] == 0
-        print("Passed." if passed else "Not passed: the fault is there, or another one.")
-        return 0 if passed else NOT_CAUGHT
+        print("Passed." if result.passes else "Not passed: the fault is there, or another one.")
+        return 0 if result.passes else NOT_CAUGHT
     print("Caught." if result.is_caught else "Not caught this time: run it again.")
     return CAUGHT if result.is_caught else NOT_CAUGHT
 

@@ -47,8 +47,10 @@ class Event:
             process.start()
             return
         process.signal(signal.SIGSTOP)
-        time.sleep(self.seconds)
-        process.signal(signal.SIGCONT)
+        try:
+            time.sleep(self.seconds)
+        finally:
+            process.signal(signal.SIGCONT)
 
 
 class Witness:

@@ -34,10 +34,16 @@ class Result:
     report: dict[str, Any]
     page: Path  # the report as a page
     printed: str  # by the load generator
+    others: tuple[dict[str, Any], ...] = ()  # the reports of the loads on further replicas
 
     @property
     def figure(self) -> float:
         return self.lesson.figure(self.report)
+
+    @property
+    def passes(self) -> bool:
+        """Whether every audit passes and the fault is not there."""
+        return not self.is_caught and not any(report["verdict"] for report in (self.report, *self.others))
 
     @property
     def is_caught(self) -> bool:
@@ -100,17 +106,23 @@ class Load:
         """End it, if it still runs."""
         if self.process.poll() is None:
             self.process.terminate()
-        self.process.wait(RUN_S)
+        try:
+            self.process.wait(RUN_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
 
 
 @contextmanager
-def services(lesson: Lesson, code: Path) -> Iterator[tuple[Fleet, list[Process], Cluster | None]]:
-    """Start the services, the one of the lesson from `code`. Yield them, more replicas of that one, and its server."""
+def services(lesson: Lesson, code: Path, reports: Path) -> Iterator[tuple[Fleet, list[Process], Cluster | None]]:
+    """Start the services, the one of the lesson from `code`. Yield them, more replicas of that one, and its server.
+
+    Their databases are below `reports`: a directory for temporary files may be memory.
+    """
     with ExitStack() as stack:
         cluster = Cluster(standby=lesson.postgres == "standby") if lesson.postgres else None
         if cluster is not None:
             stack.callback(cluster.remove)
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=reports)))
         fleet = Fleet(directory)
         if cluster is not None and cluster.standby is not None:
             cluster.lead_to_both(fleet, directory)
@@ -135,14 +147,17 @@ def run(lesson: Lesson, code: Path, reports: Path, stay: Callable[[Result], None
 
     With `stay` the load generator has its page, and everything runs until `stay` returns.
     """
-    with services(lesson, code) as (fleet, replicas, cluster), ExitStack() as stack:
+    reports.mkdir(parents=True, exist_ok=True)
+    with services(lesson, code, reports) as (fleet, replicas, cluster), ExitStack() as stack:
         witness = lesson.witness(fleet, lesson.service) if lesson.witness else None
         load = Load(lesson, fleet, reports, code, page=stay is not None)
         stack.callback(load.end)
+        others = []
         for number, replica in enumerate(replicas, start=2):
             url = {f"{lesson.service.upper()}_URL": replica.url}
             more = Load(lesson, fleet, reports / f"replica-{number}", code, False, **url)
             stack.callback(more.end)
+            others.append(more)
         for event in lesson.events:
             load.await_writes(event.after)
             event.happen(fleet, cluster)
@@ -152,7 +167,8 @@ def run(lesson: Lesson, code: Path, reports: Path, stay: Callable[[Result], None
         report = json.loads(path.read_text(encoding="utf-8"))
         if witness is not None:
             report["witness"] = witness.counted()
-        result = Result(lesson, report, path.with_suffix(".html"), load.printed())
+        rest = tuple(json.loads(more.report().read_text(encoding="utf-8")) for more in others)
+        result = Result(lesson, report, path.with_suffix(".html"), load.printed(), rest)
         if stay is not None:
             stay(result)
         return result

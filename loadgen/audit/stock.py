@@ -28,7 +28,7 @@ STOCK = (
     ),
     Invariant(
         "still reserved",
-        "units were reserved for ten seconds after the last write had ended",
+        "units were reserved for twenty seconds after the last write had ended",
         """
         SELECT printf('products %d: %d units, token %s', product, quantity, token) FROM stuck
         WHERE product IN (SELECT product FROM supplies)

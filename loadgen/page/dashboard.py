@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response, abort, current_app, request, send_file
+from locust.runners import MasterRunner
 from locust.web import WebUI
 
 from ..audit.causes import CAUSES
@@ -127,6 +128,8 @@ def add_dashboard(web_ui: WebUI, lifecycle: Lifecycle, follow: Callable[[Scenari
     def start() -> Response:
         if lifecycle.goes_on:
             return refusal(409, "A run goes on. Stop it, or wait for its verdict.")
+        if isinstance(runner := web_ui.environment.runner, MasterRunner) and not runner.worker_count:
+            return refusal(409, "No run was started: no worker is there.")
         try:
             asked = parse(request.form, own_scenario)
         except BadForm as error:

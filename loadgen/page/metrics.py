@@ -55,7 +55,7 @@ def read(text: str, at: float) -> Reading:
 
 
 def together(readings: Sequence[Reading]) -> Reading:
-    """Return the readings of all replicas as one. Of those that come or go later, `restarted` tells."""
+    """Return the readings of all replicas as one."""
     names = {name for reading in readings for name in reading.samples}
     samples = {name: [one for reading in readings for one in reading.samples.get(name, ())] for name in names}
     return Reading(max(reading.at for reading in readings), samples)

@@ -19,6 +19,7 @@ from . import metrics
 EVERY_S = 1.0
 ANSWER_S = 0.6  # a service that takes longer is silent; one that refuses the connection is down at once
 LOOKED_S = 10.0  # the page asks once a second; without a question for so long, nobody looks
+SAME_START_S = 0.5
 NEWLY_S = 15.0  # how long a restart is shown
 
 
@@ -28,6 +29,7 @@ class Replica:
     def __init__(self, url: str, token: str) -> None:
         self._url, self._token = url, token
         self._http: Http | None = None
+        self._started: float | None = None
 
     def ask(self) -> tuple[str, metrics.Reading | None]:
         """Return the state, and a reading where there is one."""
@@ -49,6 +51,12 @@ class Replica:
             return "strange", None
         reading = metrics.read(content.decode("utf-8", "replace"), time.monotonic())
         return "draining" if reading.total("service_draining") else "up", reading
+
+    def has_restarted(self, reading: metrics.Reading) -> bool:
+        """Return True if the reading is of another process than the reading before."""
+        before, self._started = self._started, reading.total("process_start_time_seconds")
+        # One start may be read as two clock ticks.
+        return before is not None and self._started is not None and abs(self._started - before) > SAME_START_S
 
     def close(self) -> None:
         """Close the connection. The next question opens another one."""
@@ -74,6 +82,7 @@ class Watched:
         self._since = time.monotonic()
         self._restarted: float | None = None
         self._reading: metrics.Reading | None = None
+        self._answered: set[str] = set()  # the URLs of the replicas that it is of
         self.figures: dict[str, Any] = {}
         self.links: dict[str, dict[str, Any]] = {}
 
@@ -84,16 +93,19 @@ class Watched:
             self._replicas.pop(gone).close()
         for new in urls - self._replicas.keys():
             self._replicas[new] = Replica(new, self._token)
-        asked = [gevent.spawn(replica.ask) for replica in self._replicas.values()]
-        gevent.joinall(asked)
-        states, readings = [each.value[0] for each in asked], [each.value[1] for each in asked if each.value[1]]
+        asked = {url: gevent.spawn(replica.ask) for url, replica in self._replicas.items()}
+        gevent.joinall(list(asked.values()))
+        states = [each.value[0] for each in asked.values()]
+        readings = {url: each.value[1] for url, each in asked.items() if each.value[1]}
         self.figures, self.links = {}, {}
         if not readings:
             self._become(next((state for state in ("strange", "silent") if state in states), "down"))
             return
-        now = metrics.together(readings)
-        before, self._reading = self._reading, now
-        if before is not None and metrics.restarted(before, now):
+        now = metrics.together(list(readings.values()))
+        before = self._reading if readings.keys() == self._answered else None
+        self._reading, self._answered = now, set(readings)
+        restarts = [self._replicas[url].has_restarted(reading) for url, reading in readings.items()]
+        if any(restarts):
             self._restarted = now.at
         up = states.count("up")
         self.figures = metrics.figures(before, now) | {"replicas": up, "of": len(states)}

@@ -17,6 +17,7 @@ from ..report.json_report import as_json
 from ..report.measurements import Measured
 from ..report.process_costs import ProcessCosts
 from ..traffic.readback import ReadBackFailed, read_back
+from ..traffic.sample import find_limited
 from ..traffic.sender import Sender
 from ..traffic.settle import settle
 from .state import Run, RunState
@@ -38,6 +39,9 @@ def audit_run(run: Run, sender: Sender, measured: Measured, costs: ProcessCosts 
     try:
         run.phase = "settle"
         settle(sender)
+        find_limited(run.workload)
+        if run.workload.stocked and not run.workload.limited:
+            run.flaw("no limited product could be made, so their invariants were not judged")
         ledger = run.workload.ledger
         ledger.close()
         run.phase = "audit"

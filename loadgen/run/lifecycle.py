@@ -31,6 +31,8 @@ from .recording import record
 from .state import Run, RunState
 
 EARLIER_RUNS = 20  # that the page still lists
+LONGEST_STOP_S = 90.0  # Locust gives workers 60 s more than the time that virtual users have
+LOOK_S = 0.05
 
 
 class Lifecycle:
@@ -60,6 +62,8 @@ class Lifecycle:
         self._display = Display(console.new_console())
         self._judging: gevent.Greenlet | None = None
         self._quitting = False
+        self._stopping = False  # the virtual users are being stopped
+        self._abandoned = False  # there will be no verdict
         self._failed = False  # a virtual user of this run raised an unexpected exception
 
     def connect(self) -> None:
@@ -102,6 +106,7 @@ class Lifecycle:
     def _begin(self, **_: Any) -> None:
         """Before the first virtual user: a new run, its ledger, the sample data."""
         self._end_run_before()
+        self.environment.process_exit_code = NO_VERDICT  # until there is one
         try:
             run = Run(self.settings.report_dir, self._limit(), self._scenario, self.settings.report_hint)
         except OSError as error:
@@ -156,7 +161,8 @@ class Lifecycle:
         self._failed = True
 
     def _release(self, **_: Any) -> None:
-        """Release the virtual users that wait for their next scheduled request."""
+        """Release the virtual users that wait for their next scheduled request: they are being stopped."""
+        self._stopping = True
         if self.arrivals:
             self.arrivals.stopped.set()
 
@@ -170,8 +176,9 @@ class Lifecycle:
 
     def _end(self, **_: Any) -> None:
         """After the last virtual user: settle and judge; without a page, wait for it."""
+        self._stopping = False
         run, sender = self.run, self.sender
-        if not isinstance(run, Run) or sender is None or run.load_ended is not None:
+        if not isinstance(run, Run) or sender is None or run.load_ended is not None or self._abandoned:
             return
         run.load_ended = time.monotonic()
         run.measurements.timeline.close()
@@ -194,6 +201,9 @@ class Lifecycle:
             return
         self._quitting = True
         try:
+            with gevent.Timeout(LONGEST_STOP_S, False):
+                while self._stopping:  # another greenlet stops the virtual users, and then begins to judge
+                    gevent.sleep(LOOK_S)
             if self._runner.state not in (STATE_INIT, STATE_STOPPED, STATE_CLEANUP):
                 self._display.say("Stopping. The writes so far will be audited.")
                 self._runner.stop()
@@ -203,6 +213,7 @@ class Lifecycle:
             self._abandon("Interrupted again: no verdict.")
 
     def _abandon(self, reason: str) -> None:
+        self._abandoned = True
         self._display.close()
         self._display.say(reason)
         self.environment.process_exit_code = NO_VERDICT

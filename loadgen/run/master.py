@@ -124,8 +124,9 @@ class Master(Lifecycle):
 
     def _end(self, **_: Any) -> None:
         """Stop the workers that still run; without a page, wait for their verdicts."""
+        self._stopping = False
         run = self.run
-        if not isinstance(run, DistributedRun) or run.load_ended is not None:
+        if not isinstance(run, DistributedRun) or run.load_ended is not None or self._abandoned:
             return
         run.load_ended = time.monotonic()
         clients = self._master.clients

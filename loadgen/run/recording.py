@@ -24,7 +24,7 @@ def record(run: Run, result: Result, fire: Callable[..., Any]) -> None:
     measurements.timeline.add(at, result.milliseconds, answer.outcome, op.accepted(answer) if fresh else 0)
     if op.method != "GET":
         if answer.outcome == "unknown" or answer.problem in NOT_SERVED:
-            sent = max(0.0, at - result.milliseconds / 1000)
+            sent = max(0.0, at - (result.milliseconds - result.late_ms) / 1000)
             measurements.timeline.not_served(op.service, sent, at, failure or "")
         else:
             measurements.timeline.served(op.service, at)

@@ -19,8 +19,9 @@ from .sender import Http
 PAGE = 1000  # the largest that the contract allows
 TRIES = 8  # of a page; with the pauses about as long as a service takes to restart
 PAUSE_S = 0.5  # before the second try; one more each time
-REST_S = 10.0  # a reservation that is open for this long after the load is stuck
-LONGEST_WAIT_S = 30.0  # for the reservations of other clients, which come and go
+REST_S = 20.0  # a reservation that is open for this long after the load is stuck; orders needs up to 10 after a crash
+SLOW_S = 1.0  # a listing that takes longer met an outage of products, in which nothing can be settled
+LONGEST_WAIT_S = 60.0  # for the reservations of other clients, which come and go
 LOOK_EVERY_S = 0.5
 RESERVATIONS = "/products/reservations"
 Row = dict[str, Any]
@@ -74,8 +75,11 @@ def await_rest(http: Http, limited: set[int]) -> list[Row]:
     began = time.monotonic()
     seen: dict[str, float] = {}
     while True:
-        now = time.monotonic()
+        asked = time.monotonic()
         open_ = {row["token"]: row for row in tokens(http, "after", limited)}
+        now = time.monotonic()
+        if now - asked > SLOW_S:
+            seen = {}
         seen = {token: seen.get(token, now) for token in open_}
         stuck = [row for token, row in open_.items() if now - seen[token] >= REST_S]
         if not open_ or stuck or now - began > LONGEST_WAIT_S:

@@ -9,7 +9,7 @@ from .actions import ABSENT_ID
 from .operation import Op
 from .sender import Sender
 from .virtual_user import VirtualUser
-from .workload import OwnUser
+from .workload import OwnUser, Workload
 
 STOCK_IS_FOR = 10_000  # writes: what a scenario says of the stock grows and shrinks with the load
 TRIES = 5  # of the very first write of each service, each with the retries of a virtual user
@@ -69,7 +69,7 @@ def insert(sender: Sender) -> list[Op]:
     people, goods = workload.scenario.users, workload.scenario.products
     users, products = [first(user(people[0]))], [first(product(*goods[0]))]
     orders = [first(order(_id(users[0]), _id(products[0]), 1))]
-    taken = {"name": f"{people[0].split()[0]} Again", "email": users[0].body["email"].upper()}
+    taken = {"name": f"{people[0].split()[0]} Again", "email": capitals(users[0].body["email"])}
     refused = [
         workload.write_op("users", "sample", taken, "duplicate-email"),
         workload.write_op(
@@ -92,8 +92,19 @@ def insert(sender: Sender) -> list[Op]:
     workload.hot_users = [OwnUser(_id(each), len(orders)) for each in users[: scenario.hot_users] if each.answer]
     hot = products[: scenario.hot_products]
     workload.hot_products = [_id(each) for each in hot if each.answer and "stock" not in each.body]
-    workload.limited = [_id(each) for each in products if each.answer and "stock" in each.body]
+    workload.stocked = [each for each in products if "stock" in each.body]
+    find_limited(workload)
     return [*users, *products, *orders, *refused]
+
+
+def find_limited(workload: Workload) -> None:
+    """Note the limited products that were acknowledged so far; the load may have settled some since."""
+    workload.limited = [_id(each) for each in workload.stocked if each.answer]
+
+
+def capitals(email: str) -> str:
+    """Return an address in capitals, as far as case folding is sure to undo that: it makes another letter of an ı."""
+    return "".join(letter.upper() if letter.isascii() else letter for letter in email)
 
 
 def scaled(stock: int, writes: int | None) -> int:

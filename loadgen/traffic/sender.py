@@ -82,6 +82,7 @@ class Result:
     size: int  # bytes of the answer's body
     traceparent: str = ""  # as it was sent
     began: int = 0  # nanoseconds since 1970; only where it was sent with a traceparent
+    late_ms: float = 0.0  # the part of the time that passed before it was sent, in an open load
 
 
 class Sender:
@@ -144,7 +145,7 @@ class Sender:
             op.in_flight -= 1
             self._note(op, action, number, sent, answer, milliseconds)
         late = max(0.0, started - scheduled) * 1000 if scheduled is not None else 0.0
-        self._ended(Result(op, action, answer, milliseconds + late, len(content), parent, began))
+        self._ended(Result(op, action, answer, milliseconds + late, len(content), parent, began, late))
         return answer
 
     def close(self) -> None:

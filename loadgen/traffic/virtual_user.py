@@ -103,8 +103,8 @@ class VirtualUser:
 
     def own_user(self, make: Callable[["VirtualUser"], Any]) -> OwnUser | None:
         """Return a user to order for, hot or one's own; `make` one where there is none. None: that failed."""
-        while self.users and self.users[-1].orders >= MOST_ORDERS:
-            self.users.pop()
+        for user in [each for each in self.users if each.orders >= MOST_ORDERS]:
+            self.users.remove(user)
         hot = self.workload.hot_users
         if hot and random.random() < self.workload.scenario.hot_user_share:
             user = random.choice(hot)

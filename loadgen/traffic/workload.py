@@ -98,6 +98,7 @@ class Workload:
         self.first_ids: dict[str, int] = {}  # by service: no id of this run is smaller
         self.hot_users: list[OwnUser] = []  # that all virtual users order for
         self.hot_products: list[int] = []  # that all virtual users order and race for
+        self.stocked: list[Op] = []  # the writes of the sample's products with a stock
         self.limited: list[int] = []  # products with a stock; the virtual users order them in small quantities
         self._numbers = 0
         self._unused = list(scenario.actions)

@@ -45,7 +45,7 @@ function group(writes) {
 }
 
 function replicas({replicas, of}) {
-  return of > replicas ? ` ×${replicas} of ${of}` : replicas > 1 ? ` ×${replicas}` : "";
+  return !replicas ? "" : of > replicas ? ` ×${replicas} of ${of}` : replicas > 1 ? ` ×${replicas}` : "";
 }
 
 function consequences(name, state) {

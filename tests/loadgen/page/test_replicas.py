@@ -62,10 +62,16 @@ def test_replicas_are_found_by_name_and_shown_as_one(replicas: list[Process], mo
     replicas[0].signal(signal.SIGSTOP)
     try:
         one = shown(watched)
-        assert (one["state"], one["replicas"], one["of"]) == ("up", 2, 3)
+        assert (one["state"], one["replicas"], one["of"], one["restarted"]) == ("up", 2, 3, None)
     finally:
         replicas[0].signal(signal.SIGCONT)
     wait_until(lambda: shown(watched)["replicas"] == 3, what="the replica that stood still")
+    assert watched.as_json()["restarted"] is None
+    replicas[2].kill()
+    assert (shown(watched)["replicas"], watched.as_json()["restarted"]) == (2, None)
+    replicas[2].start()
+    one = shown(watched)
+    assert (one["replicas"], one["restarted"]) == (3, 0.0)
     replicas[0].process.terminate()
     wait_until(lambda: shown(watched)["replicas"] == 2, what="the replica that drains")
     assert (shown(watched)["state"], shown(watched)["of"]) == ("up", 3)

@@ -1,5 +1,8 @@
+import time
 from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from loadgen.run.display import line
 from loadgen.run.recording import record
@@ -23,6 +26,15 @@ def test_measures_requests_of_the_load_only(run: Run) -> None:
     record(run, created(), lambda **event: seen.append(event))
     assert [latency.requests for latency in run.measurements.latencies()] == [1]
     assert [(event["name"], event["response_time"]) for event in seen] == [("create_user", 12.0)]
+
+
+def test_an_outage_begins_when_its_first_write_was_sent_and_not_when_it_was_scheduled(run: Run) -> None:
+    run.phase, run.load_began = "load", time.monotonic() - 20
+    failed = Answer("unknown", error="connection closed")
+    for _ in range(2):
+        record(run, replace(created(failed), milliseconds=4500.0, late_ms=3000.0), lambda **_: None)
+    (outage,) = run.measurements.timeline.outages_as_json()
+    assert outage["from"] == pytest.approx(18.5, abs=0.2)
 
 
 def test_counts_a_replayed_write_once(run: Run) -> None:

@@ -81,6 +81,16 @@ def test_orders_no_more_for_a_user_with_the_most_orders(user: VirtualUser) -> No
     assert len(user.users) == 1
 
 
+def test_chooses_among_the_users_with_fewer_orders(user: VirtualUser) -> None:
+    for _ in range(5):
+        actions.create_user(user)
+    for each in list(user.users)[:4]:
+        each.orders = MOST_ORDERS
+    chosen = [user.own_user(actions.create_user) for _ in range(20)]
+    assert all(each is user.users[-1] for each in chosen)
+    assert len(user.users) == 1
+
+
 def test_every_email_and_name_holds_the_mark_of_the_run(user: VirtualUser) -> None:
     workload = user.workload
     for kind in (actions.create_user, actions.batch_users, actions.race_same_email, actions.invalid_user):

@@ -2,6 +2,7 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
+import gevent
 import pytest
 
 from loadgen.audit.ledger import read_rows
@@ -101,6 +102,22 @@ def test_reservations_that_come_and_go_are_not_stuck(
     monkeypatch.setattr(readback, "LONGEST_WAIT_S", 0.4)
     listed = (iter([{"token": f"c.{number}"}]) for number in count())
     monkeypatch.setattr(readback, "tokens", lambda *_: next(listed))
+    assert readback.await_rest(shop().http["products"], {2}) == []
+
+
+def test_an_outage_of_products_is_no_time_in_which_a_reservation_could_be_settled(
+    monkeypatch: pytest.MonkeyPatch, shop: Callable[..., Sender]
+) -> None:
+    monkeypatch.setattr(readback, "SLOW_S", 0.05)
+    answers = iter([0.0, 0.2, 0.0])  # seconds until the reservation is listed; then it is settled
+
+    def listed(*_: object) -> list[dict[str, str]]:
+        if (wait := next(answers, None)) is None:
+            return []
+        gevent.sleep(wait)
+        return [{"token": "a.1"}]
+
+    monkeypatch.setattr(readback, "tokens", listed)
     assert readback.await_rest(shop().http["products"], {2}) == []
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from loadgen.audit.ledger import read
 from loadgen.run.state import Run
-from loadgen.traffic.sample import SampleFailed, describe, insert, scaled
+from loadgen.traffic.sample import SampleFailed, capitals, describe, find_limited, insert, scaled
 from loadgen.traffic.workload import Workload
 
 from ..conftest import Connect
@@ -57,3 +57,20 @@ def test_describes_each_write_and_its_outcome(connect: Connect) -> None:
     assert described["user Ada Lovelace"] == ["201", "id 1"]
     assert any(row.startswith("product Chess set") and row.endswith("at 38.00, 200 in stock") for row in described)
     assert described["user Ada Again"] == ["409", "duplicate-email"]
+
+
+@pytest.mark.parametrize("email", ["ada@example.com", "ı.yıldız@example.com", "zoë@example.com"])
+def test_an_address_in_capitals_is_the_same_address(email: str) -> None:
+    assert capitals(email).casefold() == email.casefold()
+    assert capitals(email) != email
+
+
+def test_a_limited_product_that_is_acknowledged_late_is_judged_too(workload: Workload, connect: Connect) -> None:
+    insert(connect())
+    late = workload.stocked[0]
+    late.answer, answer = None, late.answer
+    find_limited(workload)
+    assert late in workload.stocked and len(workload.limited) == len(workload.stocked) - 1
+    late.answer = answer
+    find_limited(workload)
+    assert len(workload.limited) == len(workload.stocked) == 3
