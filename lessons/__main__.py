@@ -61,7 +61,7 @@ def stay(result: Result) -> None:
 
 def compare(wanted: Lesson, code: Path) -> None:
     """Measure what a lesson's fault saves, and print it."""
-    print(f"{costs.ROUNDS} runs without the fault and with it, by turns; {costs.WRITES:,} writes each", flush=True)
+    print(f"{costs.ROUNDS} runs without the fault and with it, by turns", flush=True)
     for cost in costs.measure(wanted, code, REPORTS):
         print(cost)
 

@@ -4,15 +4,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
+
+from testbed import SERVICES
 
 from .catalog import Lesson
 from .patches import copy_code
 from .running import Result, run
 
 ROUNDS = 3  # of both
-WRITES = 5000
-RATE = 1000.0  # writes a second of an open load
+WRITES = 5000  # of a closed load; an open one lasts as long as in the lesson
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Cost:
 
     def __str__(self) -> str:
         ratio = f"{median(self.ratios):.2f} ({self.ratios[0]:.2f} to {self.ratios[-1]:.2f})"
-        return f"{self.name}: {self.right:.3g} {self.unit}, with the fault {self.wrong:.3g}; ratio {ratio}"
+        right, wrong = (f"{each:,.0f}" if each >= 100 else f"{each:.3g}" for each in (self.right, self.wrong))
+        return f"{self.name}: {right} {self.unit}, with the fault {wrong}; ratio {ratio}"
 
 
 def measure(lesson: Lesson, code: Path, reports: Path, rounds: int = ROUNDS) -> Iterator[Cost]:
@@ -38,8 +39,7 @@ def measure(lesson: Lesson, code: Path, reports: Path, rounds: int = ROUNDS) -> 
     """
     load = replace(
         lesson,
-        writes=WRITES,
-        rate=RATE if lesson.rate else None,
+        writes=lesson.writes if lesson.rate else WRITES,
         events=(),
         on_disk=False,  # the real disk, since this one forgets but does not wait
         witness=None,
@@ -49,8 +49,8 @@ def measure(lesson: Lesson, code: Path, reports: Path, rounds: int = ROUNDS) -> 
     for _ in range(rounds):
         for results, fault in ((right, None), (wrong, lesson.name)):
             results.append(run(load, copy_code(code, fault), reports))
-    if all(lesson.service in processes(result) for result in (*right, *wrong)):  # only Linux knows them
-        yield compare(f"CPU time of {lesson.service} a request", "µs", right, wrong, cpu_us)
+    if all(cpu_us(result) for result in (*right, *wrong)):  # only Linux knows it
+        yield compare(f"CPU time of {cpu_of(lesson)} a request", "µs", right, wrong, cpu_us)
     yield compare(f"median time of {busiest(right[0])}", "ms", right, wrong, median_ms)
 
 
@@ -61,14 +61,17 @@ def compare(name: str, unit: str, right: list[Result], wrong: list[Result], figu
     return Cost(name, unit, median(one for one, _ in pairs), median(other for _, other in pairs), tuple(ratios))
 
 
+def cpu_of(lesson: Lesson) -> str:
+    """Say whose CPU time counts: a fault in one service may cost another one something."""
+    return "the load generator" if lesson.service == "loadgen" else "all services"
+
+
 def cpu_us(result: Result) -> float:
-    """Return the CPU time of a request of the service that the lesson is about; of the load generator: of its own."""
-    return float(processes(result)[result.lesson.service]["cpu_us_per_request"])
-
-
-def processes(result: Result) -> dict[str, dict[str, Any]]:
-    """Return the costs of each process that is known."""
-    return {each["process"]: each for each in result.report["costs"]}
+    """Return that CPU time for each request of the load; 0 where it is not known."""
+    costs = {each["process"]: each for each in result.report["costs"]}
+    counted = ("loadgen",) if result.lesson.service == "loadgen" else SERVICES
+    seconds = sum(costs[name]["cpu_seconds"] for name in counted if name in costs)
+    return float(seconds / costs["loadgen"]["requests"] * 1e6)
 
 
 def busiest(result: Result) -> str:

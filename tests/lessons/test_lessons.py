@@ -113,7 +113,7 @@ def test_costs_are_those_of_the_same_load_with_the_fault_and_without(
 ) -> None:
     monkeypatch.setattr(costs, "WRITES", 300)
     cpu, time = costs.measure(LESSONS[2], tmp_path / "code", tmp_path / "reports", rounds=1)
-    assert (cpu.name, cpu.unit) == ("CPU time of orders a request", "µs")
+    assert (cpu.name, cpu.unit) == ("CPU time of all services a request", "µs")
     assert (time.name, time.unit) == ("median time of create_order", "ms")
     for cost in (cpu, time):
         assert cost.ratios == (cost.right / cost.wrong,)
