@@ -57,6 +57,12 @@ def test_a_page_gives_the_command_and_the_check_of_its_exercise(lesson: Lesson) 
 
 
 @each_lesson
+def test_a_page_says_what_it_costs_to_be_right_as_it_was_measured(lesson: Lesson) -> None:
+    cost = text(page(lesson)).partition("## What it costs to be right")[2]
+    assert re.search(rf"`make lesson N={number(lesson)} COST=1`.* \d+\.\d\d \(\d", cost, re.DOTALL)
+
+
+@each_lesson
 def test_the_code_that_a_page_names_exists(lesson: Lesson) -> None:
     named = NAMED.findall(" ".join(text(page(lesson)).split()))
     assert named
