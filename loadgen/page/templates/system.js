@@ -67,7 +67,7 @@ function link(name, each) {
   const place = by(`to-${name}`);
   const texts = each ? [
     `${figure(each.lookups)} look-ups/s`,
-    each.orders_each === null ? "" : `${figure(each.orders_each)} orders each`,
+    each.orders_each === null ? "" : `${figure(each.orders_each)} ${figure(each.orders_each) === "1" ? "order" : "orders"} each`,
     each.circuit === null ? "" : `circuit ${each.circuit}`,
   ].filter(Boolean) : ["look-ups"];
   place.className = `link ${each && (each.circuit === "open" || each.failed) ? "bad" : ""}`;
