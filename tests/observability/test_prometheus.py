@@ -23,6 +23,8 @@ from testbed.process import Server, stop_all
 
 from .files import alerts, queries, read, selectors
 
+pytestmark = pytest.mark.alone  # a scrape that is late on a busy machine is an alert here
+
 QUEUE = 5  # writes that may wait at users
 LOCKED_S = 1.3  # longer than a transaction of users waits for a lock
 SLOW_S = 0.5  # that users stands still, shorter than an attempt of orders waits
