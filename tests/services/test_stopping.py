@@ -110,7 +110,7 @@ def test_answers_a_request_that_arrives_with_the_signal(alone: Alone) -> None:
 
 
 def test_serves_for_a_while_after_the_signal_where_it_is_told_to(alone: Alone) -> None:
-    users = alone("users", STOP_DELAY="2")
+    users = alone("users", STOP_DELAY="5")
     with kept_alive(users) as connection:
         assert metric(users, "service_draining") == 0
         began = time.monotonic()
@@ -119,13 +119,13 @@ def test_serves_for_a_while_after_the_signal_where_it_is_told_to(alone: Alone) -
         assert (metric(users, "service_draining"), metric(users, "service_ready")) == (1, 0)
         answer = requests.post(f"{users.url}/users", json=new_user(), timeout=TIMEOUT_S)
         assert (answer.status_code, answer.headers["Connection"]) == (201, "close")
-        assert time.monotonic() - began < 2, "this machine is too slow to see anything"
+        assert time.monotonic() - began < 5, "this machine is too slow to see anything"
         connection.sendall(HEAD + b"\r\n" + BODY)
         kept = last_answer(connection)
         assert (kept.status_code, kept.headers["Connection"]) == (201, "close")
     assert users.process is not None
-    assert users.process.wait(10) == 0
-    assert 2 <= time.monotonic() - began < 5
+    assert users.process.wait(20) == 0
+    assert 5 <= time.monotonic() - began < 15
     assert rows(users) == 2
 
 

@@ -215,7 +215,7 @@ def test_a_probe_writes_to_the_log_of_the_server(database: PostgresDatabase) -> 
 def test_reads_run_beside_each_other(database: PostgresDatabase) -> None:
     began = time.monotonic()
     gevent.joinall([gevent.spawn(database.read, "SELECT pg_sleep(0.3)") for _ in range(8)], raise_error=True)
-    assert 0.5 < time.monotonic() - began < 1.5  # four at a time
+    assert 0.5 < time.monotonic() - began < 2.2  # four at a time; one after the other they need 2.4 s
 
 
 def test_reads_as_of_the_last_commit(database: PostgresDatabase) -> None:

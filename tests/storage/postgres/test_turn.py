@@ -158,7 +158,7 @@ def test_a_turn_that_nobody_waits_for_any_more_is_given_back_although_the_guard_
             impatient.write(insert("late"))
     began = time.monotonic()
     other.write(insert("next"))
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 2  # a turn that is kept is lost after 3 s
     guard.refuses = False
     impatient.write(insert("again"))
     assert [row[1] for row in other.read(LAST, (0, 10))] == ["next", "again"]
