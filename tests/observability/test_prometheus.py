@@ -90,6 +90,8 @@ def prometheus(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     try:
         wait_until(lambda: server._get("/-/ready") == 200, what="Prometheus")
         wait_until(lambda: len(server.ask("up == 1")) == 3, what="all services")
+        # It evaluates rules for 5 s before it scrapes for the first time. Until then every service is absent.
+        wait_until(lambda: not server.firing(), what="the end of the alerts of its own start")
         yield server
     finally:
         stop_all([server])
