@@ -19,7 +19,6 @@ from . import metrics
 EVERY_S = 1.0
 ANSWER_S = 0.6  # a service that takes longer is silent; one that refuses the connection is down at once
 LOOKED_S = 10.0  # the page asks once a second; without a question for so long, nobody looks
-SAME_START_S = 0.5
 NEWLY_S = 15.0  # how long a restart is shown
 
 
@@ -29,7 +28,7 @@ class Replica:
     def __init__(self, url: str, token: str) -> None:
         self._url, self._token = url, token
         self._http: Http | None = None
-        self._started: float | None = None
+        self._before: metrics.Reading | None = None
 
     def ask(self) -> tuple[str, metrics.Reading | None]:
         """Return the state, and a reading where there is one."""
@@ -54,9 +53,8 @@ class Replica:
 
     def has_restarted(self, reading: metrics.Reading) -> bool:
         """Return True if the reading is of another process than the reading before."""
-        before, self._started = self._started, reading.total("process_start_time_seconds")
-        # One start may be read as two clock ticks.
-        return before is not None and self._started is not None and abs(self._started - before) > SAME_START_S
+        before, self._before = self._before, reading
+        return before is not None and metrics.restarted(before, reading)
 
     def close(self) -> None:
         """Close the connection. The next question opens another one."""
