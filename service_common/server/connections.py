@@ -34,6 +34,10 @@ class Evicted(Exception):
     """Raised in the greenlet of a connection that waits for a request: it closes without an answer."""
 
 
+class EvictedBody(OSError):
+    """Raised in the greenlet of a connection that waits for a body, and is closed to make room for others."""
+
+
 class Connection(socket):  # type: ignore[misc]
     """A client's connection. `phase` began at `since` (monotonic); it holds `held` bytes of a long body or answer."""
 
@@ -120,7 +124,7 @@ class Connection(socket):  # type: ignore[misc]
         if self.phase in (IDLE, HEADERS):
             error: Exception = Evicted()
         elif self.phase is BODY:
-            error = TimeoutError(errno.ETIMEDOUT, "it did not arrive in time")
+            error = TimeoutError(errno.ETIMEDOUT, "it did not arrive in time") if reason is BODY else EvictedBody()
         else:
             self.setsockopt(SOL_SOCKET, SO_LINGER, RESET)
             error = BrokenPipeError(errno.EPIPE, "the answer was not read in time")

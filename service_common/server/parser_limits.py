@@ -13,6 +13,7 @@ from gunicorn.http.errors import ExpectationFailed, InvalidChunkSize, InvalidHea
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 
+from .connections import EvictedBody
 from .errors import BodyTooLarge, BrokenBody, TooManyLargeRequests
 
 LARGEST_HEADERS = 16 << 10  # bytes of header fields; also of trailers
@@ -20,6 +21,7 @@ MOST_CHUNKS = 4096  # of one body; a chunk for each byte costs a thousand times 
 DISCARD_STEP = 8 << 10  # bytes; fewer are kept while the next ones are waited for
 MOST_DISCARDED = 2 << 20  # bytes of a refused body that are read, so that its client can still read the answer
 LONG_BODY = 8 << 10  # bytes; a longer one counts towards the bytes that all connections may hold
+NO_ROOM = "Too many requests are being sent at once. Send this one again later."
 SINGLE = frozenset({"AUTHORIZATION", "IDEMPOTENCY-KEY"})  # fields that must not be sent twice
 SENT_ID = re.compile(rb"\r\nX-Request-ID:[ \t]*([^\r\n]*)", re.IGNORECASE)
 
@@ -203,6 +205,9 @@ def read_body(environ: Mapping[str, Any], limit: int) -> bytes:
             if length > LONG_BODY:
                 _hold(environ, length)
             body = source.read(length)
+    except EvictedBody:
+        _close_after_answer(environ)
+        raise TooManyLargeRequests(NO_ROOM) from None
     except OSError:
         _close_after_answer(environ)
         raise BrokenBody("The body ended early or did not arrive in time.") from None
@@ -221,7 +226,7 @@ def read_body(environ: Mapping[str, Any], limit: int) -> bytes:
 def _hold(environ: Mapping[str, Any], count: int) -> None:
     connection = environ.get("gunicorn.socket")
     if connection is not None and not connection.hold(count):  # None: another server than ours
-        raise TooManyLargeRequests("Too many long bodies are being sent. Send this one again later.")
+        raise TooManyLargeRequests(NO_ROOM)
 
 
 def _close_after_answer(environ: Mapping[str, Any]) -> None:
