@@ -26,7 +26,7 @@ MAY_IMPORT = {
 }
 FLOORS = {
     "service_common": [
-        ("factory",), ("resource",), ("http",), ("server", "storage"), ("telemetry",), ("settings", "ids"),
+        ("factory",), ("resource",), ("http",), ("server", "storage"), ("telemetry",), ("settings", "ids", "event_loop"),
     ],
     "loadgen": [
         ("__main__", "locustfile", "again"), ("page",), ("options",), ("run",), ("report",), ("traces",), ("traffic",), ("audit",),

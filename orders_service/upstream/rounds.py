@@ -14,6 +14,7 @@ import gevent
 from gevent.event import AsyncResult, Event
 from prometheus_client import CollectorRegistry
 
+from service_common.event_loop import let_others_run
 from service_common.http import problem_kinds as kinds
 from service_common.http.problems import Problem
 from service_common.telemetry.current_span import current_span
@@ -123,6 +124,7 @@ class Lookups:
             if not self._waiting:
                 self._wakeup.clear()
                 self._wakeup.wait()
+                let_others_run()  # so that all orders that have arrived are in the round
             now = self._waiting.popleft()
             began = time.monotonic()
             self._metrics.round_requests.observe(len(now.request_ids))

@@ -3,14 +3,14 @@
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
-import gevent
 import gevent.socket
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from service_common.event_loop import let_others_run
+
 YIELD_BYTES = 8 << 10  # bytes received at once, after which other greenlets run
-YIELD_S = 1e-6  # not 0: a sleep of 0 ends before the event loop checks deadlines
 
 
 class YieldingSocket(gevent.socket.socket):  # type: ignore[misc]
@@ -22,7 +22,7 @@ class YieldingSocket(gevent.socket.socket):  # type: ignore[misc]
     def recv_into(self, *args: Any) -> int:
         count: int = super().recv_into(*args)
         if count >= YIELD_BYTES:
-            gevent.sleep(YIELD_S)
+            let_others_run()
         return count
 
 

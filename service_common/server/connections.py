@@ -17,7 +17,7 @@ from gevent.pool import Pool
 from gevent.server import StreamServer
 from gevent.socket import socket
 
-from .heavy_requests import YIELD_S
+from ..event_loop import let_others_run
 
 if TYPE_CHECKING:
     from .connection_limits import ConnectionLimits
@@ -60,7 +60,7 @@ class Connection(socket):  # type: ignore[misc]
 
     def recv(self, *args: Any) -> bytes:
         if self._received_much:
-            gevent.sleep(YIELD_S)  # a client that sends without a pause must not keep the others waiting
+            let_others_run()  # a client that sends without a pause must not keep the others waiting
         data: bytes = super().recv(*args)
         self._received_much = len(data) > LARGE_PIECE
         if not data:

@@ -5,15 +5,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-import gevent
 from gevent.event import Event
 
+from ..event_loop import let_others_run
 from .errors import TooManyLargeRequests
 
 LARGE_BODY = 64 << 10  # bytes; parsing a larger body takes so long that it counts as heavy
 MANY_ITEMS = 100  # of one list or batch; more of them count as heavy
 LARGE_AT_ONCE = 2  # heavy requests that are worked on at the same time
-YIELD_S = 1e-6  # not 0: with 0 gevent runs the greenlet again before the loop has looked at other connections
 
 
 class HeavyRequests:
@@ -37,7 +36,7 @@ class HeavyRequests:
         else:
             self._wait(address)
         try:
-            gevent.sleep(YIELD_S)
+            let_others_run()
             yield
         finally:
             self._pass_on()
