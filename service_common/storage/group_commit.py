@@ -195,8 +195,7 @@ class GroupCommit:
     def _loop(self) -> None:
         while self._queue or not self._closing:
             if self._queue:
-                if jobs := self._take():
-                    self._write_group(jobs)
+                self._write_next()
                 continue
             self._wakeup.clear()
             if not self._wakeup.wait(IDLE_EVERY_S) and not self._closing:
@@ -204,6 +203,11 @@ class GroupCommit:
                     self._idle()
                 except Exception:  # a second later it is tried again; the writer must not end
                     log.exception("looking after the idle database failed")
+
+    def _write_next(self) -> None:
+        """Take the next jobs, and write them."""
+        if jobs := self._take():
+            self._write_group(jobs)
 
     def _take(self) -> list[Job]:
         """Take the next jobs, as many as one transaction may hold, without those whose callers were refused."""

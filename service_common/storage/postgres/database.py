@@ -19,7 +19,7 @@ from .failures import NOT_CONFIRMED, NOT_WRITTEN, is_conflict, is_own, was_rolle
 from .migrate import migrate
 from .readers import KeyLookups, Readers
 from .statements import CONFIRMED_BY_ITSELF, TAKE_TURN, find_relations
-from .transaction import NOT_ERRORS, Transaction
+from .transaction import NOT_ERRORS, DecidedMeanwhile, Transaction
 
 START_PATIENCE_S = 30.0  # how long a start waits for the server
 COMMIT_S = 10.0  # a COMMIT that is not answered by then is unknown
@@ -96,6 +96,10 @@ class PostgresDatabase(GroupCommit):
     def seems_ready(self) -> bool:
         return self.ready()
 
+    def _write_next(self) -> None:
+        with self._lookups.paused():
+            super()._write_next()
+
     def _take(self) -> list[Job]:
         """Wait for the turn, then take the next jobs: those that came in the meantime are in the same transaction."""
         try:
@@ -131,7 +135,9 @@ class PostgresDatabase(GroupCommit):
             except (Exception, *NOT_ERRORS) as error:
                 turn = None
                 self._roll_back(error)
-                if is_conflict(error):
+                if isinstance(error, DecidedMeanwhile):
+                    self._note("retry", reason="a key was decided meanwhile")
+                elif is_conflict(error):
                     self._note("retry", reason="the server rolled it back for another transaction")
                     gevent.sleep(random.random() * 0.01 * (attempt + 1))
                 elif is_own(error) and not alone:
@@ -145,8 +151,8 @@ class PostgresDatabase(GroupCommit):
     def _transact(self, turn: Transaction, writes: Sequence[Write], alone: bool) -> list[Outcome]:
         connection = turn.connection
         connection.within(GROUP_S)
-        with connection.pipeline() as pipeline:
-            outcomes = turn.run(pipeline, self._relations, writes, alone)
+        with turn:
+            outcomes = turn.run(self._relations, writes, alone)
             connection.check_open()  # what is found now, instead of an answer to COMMIT, leaves no doubt
             began = self._begin_commit()
             commit = self._send_commit(connection, outcomes)

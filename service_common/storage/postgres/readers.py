@@ -1,14 +1,16 @@
 """A pool of connections for reads."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from gevent.event import AsyncResult
+from gevent.event import AsyncResult, Event
 from gevent.lock import BoundedSemaphore
 from gevent.queue import Empty, LifoQueue
 
+from ...event_loop import let_others_run
 from ..database import Kept, Row
 from ..errors import Overloaded, StorageError, Unavailable
 from .connection import STATEMENT_S, Connection, connect_to_read
@@ -17,6 +19,7 @@ from .statements import FIND_KEYS, found_keys, in_driver_style
 
 CONNECTIONS = 4  # of one process: reads take a fraction of a millisecond
 WAIT_S = 5.0  # how long a read waits for a connection
+LONGEST_PAUSE_S = 0.01  # how long a look-up of keys waits for a transaction
 RETRY_S = 0.5  # after a failed attempt to connect, reads are refused for so long without another one
 
 
@@ -78,10 +81,15 @@ class Readers:
 
 
 class KeyLookups:
-    """Look-ups of keys. Those that wait at the same moment share one query."""
+    """Look-ups of keys. Those that wait at the same moment share one query.
+
+    They wait for a transaction under way, for a short time: so more of them share a query, and then a transaction.
+    """
 
     def __init__(self, readers: Readers) -> None:
         self._readers = readers
+        self._may_ask = Event()
+        self._may_ask.set()
         self._turn = BoundedSemaphore()
         self._keys: list[str] = []  # of the next query
         self._found: AsyncResult = AsyncResult()
@@ -90,16 +98,37 @@ class KeyLookups:
         """Return what was decided under a key, if anything was. Raises StorageError."""
         self._keys.append(key)
         found = self._found
-        if len(self._keys) == 1:  # the first asks for all that join while the query before is under way
-            with self._turn:
-                keys, self._keys, self._found = self._keys, [], AsyncResult()
-                try:
-                    found.set(found_keys(self._readers.read(FIND_KEYS, (keys,))))
-                except BaseException as error:
-                    found.set_exception(error if isinstance(error, StorageError) else Unavailable(NOT_READ))
-                    raise
+        if len(self._keys) == 1:
+            self._ask(found)
         decided: dict[str, Kept] = found.get()
         return decided.get(key)
+
+    def _ask(self, found: AsyncResult) -> None:
+        """Ask for this key, and for all that arrive until the query begins."""
+        try:
+            self._may_ask.wait(LONGEST_PAUSE_S)
+            let_others_run()
+            with self._turn:
+                found.set(found_keys(self._readers.read(FIND_KEYS, (self._take(),))))
+        except BaseException as error:
+            if self._found is found:
+                self._take()
+            found.set_exception(error if isinstance(error, StorageError) else Unavailable(NOT_READ))
+            raise
+
+    def _take(self) -> list[str]:
+        """Return the keys of this query, and begin to collect those of the next."""
+        keys, self._keys, self._found = self._keys, [], AsyncResult()
+        return keys
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let those that come during the block wait for its end."""
+        self._may_ask.clear()
+        try:
+            yield
+        finally:
+            self._may_ask.set()
 
 
 def _run(connection: Connection, sql: str, values: Sequence[Any]) -> list[Row]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, LiteralString
 
@@ -18,8 +19,15 @@ from .statements import FIND_KEYS, KEEP, GroupOfWrites, Relation, execute, found
 NOT_ERRORS = (gevent.Timeout, gevent.GreenletExit, SystemExit)
 
 
+class DecidedMeanwhile(Exception):
+    """A key that was looked for last has decided before: what ran must be rolled back, and run again without it."""
+
+
 class Transaction:
-    """A transaction that has taken the turn, and knows what the keys of its writes have decided."""
+    """A transaction that has taken the turn, and knows what the keys of its writes have decided.
+
+    It is a context: the pipeline, in which nothing waits for an answer that is not needed yet. It ends with the block.
+    """
 
     def __init__(
         self, connection: Connection, take_turn: LiteralString, writes: Sequence[Write], guard: Procedure | None
@@ -34,34 +42,36 @@ class Transaction:
         self._keys: set[str] = set()  # that were looked for
         self._decided: dict[str, Kept] = {}
         connection.within(GROUP_S)
-        with connection.pipeline() as pipeline:
+        with ExitStack() as begun:
+            self._pipeline = begun.enter_context(connection.pipeline())
             connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-            answers = self._reserve(writes, at_least=0)
+            turn, *found = self._reserve(writes, at_least=0)
             if guard is not None:
-                guard.run(partial(execute, connection, pipeline))
-        turn, *found = answers
-        self._note_decided(found)
-        self._last_id: int = turn.fetchall()[0][0] - self._ids
-
-    def run(
-        self,
-        pipeline: psycopg.Pipeline,
-        relations: dict[str, Relation],
-        writes: Sequence[Write],
-        alone: bool,
-    ) -> list[Outcome]:
-        """Run `writes`, and return their outcomes. Raises what one of them raises.
-
-        If `alone`, each write runs in a savepoint, and one that fails is rolled back by itself.
-        """
-        # Some came while this transaction waited for its turn. Their ids are known: they follow the others.
-        if found := self._reserve(writes, at_least=1)[1:]:
-            pipeline.sync()
+                guard.run(partial(execute, connection, self._pipeline))
+            self._last_id: int = turn.fetchall()[0][0] - self._ids
             self._note_decided(found)
-        group = GroupOfWrites(self.connection, pipeline, relations, self._last_id)
+            self._begun = begun.pop_all()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *error: Any) -> None:
+        """Wait for all answers. Raises psycopg.Error."""
+        self._begun.__exit__(*error)
+
+    def run(self, relations: dict[str, Relation], writes: Sequence[Write], alone: bool) -> list[Outcome]:
+        """Run `writes`, and return their outcomes. Raises DecidedMeanwhile, and what one of the writes raises.
+
+        If `alone`, each write runs in a savepoint, and one that fails is rolled back by itself. `writes` must be those
+        of the beginning then.
+        """
+        # Some came while this transaction waited for its turn. Their ids are known: they follow the others. Their keys
+        # were looked for a moment ago, so they have hardly decided since: that is found out while they run.
+        joined = self._reserve(writes, at_least=1)[1:]
+        group = GroupOfWrites(self.connection, self._pipeline, relations, self._last_id)
         if alone:
-            return [self._in_savepoint(pipeline, group, write) for write in writes]
-        return self._decide(group, writes)
+            return [self._in_savepoint(group, write) for write in writes]
+        return self._decide(group, writes, joined)
 
     def _reserve(self, writes: Sequence[Write], at_least: int) -> list[psycopg.Cursor[Row]]:
         """Ask for ids and keys that are missing, if there are any. Return the last id and what keys decided."""
@@ -80,8 +90,10 @@ class Transaction:
         for answer in found:
             self._decided |= found_keys(answer.fetchall())
 
-    def _decide(self, group: GroupOfWrites, writes: Sequence[Write]) -> list[Outcome]:
-        """Run writes, and send the answers to keep without waiting.
+    def _decide(
+        self, group: GroupOfWrites, writes: Sequence[Write], joined: Sequence[psycopg.Cursor[Row]] = ()
+    ) -> list[Outcome]:
+        """Run writes, and send the answers to keep without waiting. `joined`: what the keys of the last ones decided.
 
         A key that has decided before decides again. Of several writes with one key, the first does.
         """
@@ -93,6 +105,8 @@ class Transaction:
                 if write.key is not None:
                     claimed.add(write.key.value)
         results = group.run([write.operation for write in todo.values()])
+        if any(found_keys(answer.fetchall()) for answer in joined):
+            raise DecidedMeanwhile
         values: dict[int, Any] = {}
         keep = []
         for (position, write), result in zip(todo.items(), results, strict=True):
@@ -107,19 +121,19 @@ class Transaction:
             for position, write in enumerate(writes)
         ]
 
-    def _in_savepoint(self, pipeline: psycopg.Pipeline, group: GroupOfWrites, write: Write) -> Outcome:
+    def _in_savepoint(self, group: GroupOfWrites, write: Write) -> Outcome:
         decided = dict(self._decided)
         self.connection.execute("SAVEPOINT write")
         try:
             (outcome,) = self._decide(group, [write])
             self.connection.execute("RELEASE write")
-            pipeline.sync()
+            self._pipeline.sync()
         except (Exception, *NOT_ERRORS) as raised:
             if self.connection.closed or not is_own(raised):
                 raise
             self._decided = decided
             self.connection.execute("ROLLBACK TO write")
-            pipeline.sync()
+            self._pipeline.sync()
             if isinstance(raised, Exception):
                 return None, raised
             error = RuntimeError(f"a write ended with {type(raised).__name__}")

@@ -10,7 +10,7 @@ import gevent
 import psycopg
 import pytest
 
-from service_common.storage.database import Execute, Kept, Procedure
+from service_common.storage.database import Answer, Execute, Kept, Procedure
 from service_common.storage.errors import Overloaded, Unavailable
 from service_common.storage.postgres.database import PostgresDatabase
 from testbed.services import ROOT
@@ -18,6 +18,7 @@ from testbed.services import ROOT
 from .conftest import Open, faulty
 from .writes import LAST, insert, keyed, outcome, rename
 
+WAITING = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 REPLICAS = 3
 KEYS = 4000
 LOAD_S = 3.0
@@ -92,6 +93,30 @@ def test_two_replicas_find_keys_that_are_kept_in_memory_alone(open_engine: Open,
     differing, rows = send_every_key_to_two_replicas(replicas)
     assert differing > 0
     assert rows > KEYS
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_key_that_another_replica_decides_during_the_wait_for_the_turn_stays_decided(
+    open_engine: Open, url: str, joined: bool
+) -> None:
+    """The write under that key waits for the turn, or it joins the transaction that does: then this starts again."""
+    database = open_engine(url)
+    decided = Kept(b"same", Answer(201, b"7", {}))
+    writes = [insert("first"), keyed("k", "second"), keyed("l", "third")]
+    with psycopg.connect(url) as holder, psycopg.connect(url, autocommit=True) as watcher:
+        holder.execute("SELECT FROM turn FOR UPDATE")  # as another replica does
+        jobs = [database.submit(write) for write in (writes[:1] if joined else writes)]
+        with gevent.Timeout(10):
+            while not watcher.execute(WAITING).fetchall():
+                gevent.sleep(0.01)
+        jobs += [database.submit(write) for write in writes[len(jobs) :]]
+        holder.execute("INSERT INTO idempotency_keys VALUES ('k', 'same', 201, '7', '{}', %s)", (int(time.time()),))
+    first, second, third = (outcome(database, job) for job in jobs)
+    assert [row[1] for row in first] == ["first"]
+    assert second == decided
+    assert third.status == 201
+    assert database.kept("k") == decided
+    assert [row[1] for row in database.read(LAST, (0, 10))] == ["first", "third"]
 
 
 HOLDER = """
