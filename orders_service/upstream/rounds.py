@@ -124,7 +124,7 @@ class Lookups:
             if not self._waiting:
                 self._wakeup.clear()
                 self._wakeup.wait()
-                let_others_run()  # so that all orders that have arrived are in the round
+            let_others_run()  # so that all orders that have arrived are in the round
             now = self._waiting.popleft()
             began = time.monotonic()
             self._metrics.round_requests.observe(len(now.request_ids))
