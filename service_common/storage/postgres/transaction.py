@@ -20,7 +20,7 @@ NOT_ERRORS = (gevent.Timeout, gevent.GreenletExit, SystemExit)
 
 
 class DecidedMeanwhile(Exception):
-    """A key that was looked for last has decided before: what ran must be rolled back, and run again without it."""
+    """A write that joined has a key that was decided before. The transaction must be rolled back, and run again."""
 
 
 class Transaction:
@@ -65,8 +65,9 @@ class Transaction:
         If `alone`, each write runs in a savepoint, and one that fails is rolled back by itself. `writes` must be those
         of the beginning then.
         """
-        # Some came while this transaction waited for its turn. Their ids are known: they follow the others. Their keys
-        # were looked for a moment ago, so they have hardly decided since: that is found out while they run.
+        # Some joined while this transaction waited for its turn. Their ids are known: they follow the others. Their
+        # keys were looked for a moment ago, and are hardly ever decided since. So they run at once; if one is decided
+        # after all, everything is rolled back.
         joined = self._reserve(writes, at_least=1)[1:]
         group = GroupOfWrites(self.connection, self._pipeline, relations, self._last_id)
         if alone:
@@ -93,7 +94,7 @@ class Transaction:
     def _decide(
         self, group: GroupOfWrites, writes: Sequence[Write], joined: Sequence[psycopg.Cursor[Row]] = ()
     ) -> list[Outcome]:
-        """Run writes, and send the answers to keep without waiting. `joined`: what the keys of the last ones decided.
+        """Run writes, and send the answers to keep without waiting. `joined` tells which keys of theirs are decided.
 
         A key that has decided before decides again. Of several writes with one key, the first does.
         """
