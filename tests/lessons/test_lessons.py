@@ -111,7 +111,7 @@ def test_a_load_finds_its_own_report_among_others(tmp_path: Path) -> None:
 def test_costs_are_those_of_the_same_load_with_the_fault_and_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(costs, "WRITES", 300)
+    monkeypatch.setattr(costs, "WRITES", 1000)  # of fewer, create_order is not always the most frequent
     cpu, time = costs.measure(LESSONS[2], tmp_path / "code", tmp_path / "reports", rounds=1)
     assert (cpu.name, cpu.unit) == ("CPU time of all services a request", "µs")
     assert (time.name, time.unit) == ("median time of create_order", "ms")

@@ -16,7 +16,7 @@ from testbed.postgres import PostgresServer
 
 from .loadgen import Run, violated
 
-KILLS = (400, 800)  # acknowledged writes before orders is killed
+KILLS = (300, 600, 900)  # acknowledged writes before orders is killed
 NO_LIMITS = "[hot]\nlimited_share = 0.0\n"  # units that a killed process holds are released late
 SOUND = os.environ.get("SOUND") == "1"  # to see that the same runs pass without the faults
 
