@@ -151,7 +151,7 @@ class PostgresDatabase(GroupCommit):
     def _transact(self, turn: Transaction, writes: Sequence[Write], alone: bool) -> list[Outcome]:
         connection = turn.connection
         connection.within(GROUP_S)
-        with turn:
+        with turn.open_pipeline:
             outcomes = turn.run(self._relations, writes, alone)
             connection.check_open()  # what is found now, instead of an answer to COMMIT, leaves no doubt
             began = self._begin_commit()

@@ -83,7 +83,7 @@ class Readers:
 class KeyLookups:
     """Look-ups of keys. Those that wait at the same moment share one query.
 
-    They wait for a transaction under way, for a short time: so more of them share a query, and then a transaction.
+    They wait a short time for a transaction under way. So more of them share a query, and then a transaction.
     """
 
     def __init__(self, readers: Readers) -> None:

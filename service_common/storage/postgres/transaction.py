@@ -26,7 +26,7 @@ class DecidedMeanwhile(Exception):
 class Transaction:
     """A transaction that has taken the turn, and knows what the keys of its writes have decided.
 
-    It is a context: the pipeline, in which nothing waits for an answer that is not needed yet. It ends with the block.
+    `run`, and COMMIT, belong in a block `with transaction.open_pipeline`. At its end all statements have been answered.
     """
 
     def __init__(
@@ -50,14 +50,7 @@ class Transaction:
                 guard.run(partial(execute, connection, self._pipeline))
             self._last_id: int = turn.fetchall()[0][0] - self._ids
             self._note_decided(found)
-            self._begun = begun.pop_all()
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *error: Any) -> None:
-        """Wait for all answers. Raises psycopg.Error."""
-        self._begun.__exit__(*error)
+            self.open_pipeline = begun.pop_all()
 
     def run(self, relations: dict[str, Relation], writes: Sequence[Write], alone: bool) -> list[Outcome]:
         """Run `writes`, and return their outcomes. Raises DecidedMeanwhile, and what one of the writes raises.
@@ -65,9 +58,9 @@ class Transaction:
         If `alone`, each write runs in a savepoint, and one that fails is rolled back by itself. `writes` must be those
         of the beginning then.
         """
-        # Some joined while this transaction waited for its turn. Their ids are known: they follow the others. Their
-        # keys were looked for a moment ago, and are hardly ever decided since. So they run at once; if one is decided
-        # after all, everything is rolled back.
+        # Some writes joined while this transaction waited for its turn. Their ids follow the others. Their keys were
+        # looked for a moment ago, and have hardly ever been decided since. So these writes run at once. If a key was
+        # decided after all, everything is rolled back.
         joined = self._reserve(writes, at_least=1)[1:]
         group = GroupOfWrites(self.connection, self._pipeline, relations, self._last_id)
         if alone:
@@ -94,7 +87,10 @@ class Transaction:
     def _decide(
         self, group: GroupOfWrites, writes: Sequence[Write], joined: Sequence[psycopg.Cursor[Row]] = ()
     ) -> list[Outcome]:
-        """Run writes, and send the answers to keep without waiting. `joined` tells which keys of theirs are decided.
+        """Run writes, and send the answers to keep without waiting.
+
+        `joined` are the answers to the look-ups of keys that were sent just before. Raises DecidedMeanwhile where one
+        of these keys is decided.
 
         A key that has decided before decides again. Of several writes with one key, the first does.
         """

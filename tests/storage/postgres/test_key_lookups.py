@@ -1,4 +1,4 @@
-"""Look-ups of keys share queries, and wait for a transaction under way, but not for long."""
+"""Look-ups of keys share queries. They wait for a transaction under way, but not for long."""
 
 import time
 from typing import Any
@@ -49,13 +49,13 @@ def find(lookups: KeyLookups, *keys: str) -> list[Kept | None]:
     return [greenlet.get() for greenlet in greenlets]
 
 
-def test_those_that_arrive_at_once_share_a_query(lookups: KeyLookups, readers: Readers) -> None:
+def test_look_ups_that_arrive_at_once_share_a_query(lookups: KeyLookups, readers: Readers) -> None:
     kept = Kept(b"f", Answer(201, b"{}", {}))
     assert find(lookups, "a", "decided", "b") == [None, kept, None]
     assert readers.asked == [["a", "decided", "b"]]
 
 
-def test_those_that_arrive_during_a_query_share_the_next(lookups: KeyLookups, readers: Readers) -> None:
+def test_look_ups_that_arrive_during_a_query_share_the_next(lookups: KeyLookups, readers: Readers) -> None:
     first = gevent.spawn(lookups.find, "a")
     gevent.sleep(QUERY_S / 2)
     find(lookups, "b", "c")
@@ -63,7 +63,9 @@ def test_those_that_arrive_during_a_query_share_the_next(lookups: KeyLookups, re
     assert readers.asked == [["a"], ["b", "c"]]
 
 
-def test_those_that_arrive_during_a_transaction_share_a_query_after_it(patient: KeyLookups, readers: Readers) -> None:
+def test_look_ups_that_arrive_during_a_transaction_share_a_query_after_it(
+    patient: KeyLookups, readers: Readers
+) -> None:
     with patient.paused():
         first = gevent.spawn(patient.find, "a")
         gevent.sleep(QUERY_S)
@@ -74,13 +76,13 @@ def test_those_that_arrive_during_a_transaction_share_a_query_after_it(patient: 
     assert readers.asked == [["a", "b"]]
 
 
-def test_a_transaction_that_lasts_is_not_waited_for(lookups: KeyLookups, readers: Readers) -> None:
+def test_a_look_up_does_not_wait_for_a_transaction_that_lasts(lookups: KeyLookups, readers: Readers) -> None:
     with lookups.paused(), gevent.Timeout(5):
         find(lookups, "a")
     assert readers.asked == [["a"]]
 
 
-def test_who_is_stopped_while_it_waits_keeps_nobody_waiting(patient: KeyLookups, readers: Readers) -> None:
+def test_a_look_up_that_is_killed_does_not_block_the_others(patient: KeyLookups, readers: Readers) -> None:
     with gevent.Timeout(5):
         with patient.paused():
             first, second = (gevent.spawn(patient.find, key) for key in "ab")

@@ -99,7 +99,7 @@ def test_two_replicas_find_keys_that_are_kept_in_memory_alone(open_engine: Open,
 def test_a_key_that_another_replica_decides_during_the_wait_for_the_turn_stays_decided(
     open_engine: Open, url: str, joined: bool
 ) -> None:
-    """The write under that key waits for the turn, or it joins the transaction that does: then this starts again."""
+    """The write under that key waits for the turn. Or it joins a transaction that waits: then that one starts again."""
     database = open_engine(url)
     decided = Kept(b"same", Answer(201, b"7", {}))
     writes = [insert("first"), keyed("k", "second"), keyed("l", "third")]
